@@ -1,0 +1,281 @@
+//! A database of a test's own, with the roles and schemas that the shop's provisioning makes.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
+
+use crate::folder::Folder;
+use crate::postgres::Postgres;
+
+const TEMPLATE: &str = "shop_template";
+
+/// Who connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// May everything.
+    Superuser,
+    /// Owns the schema `auth`.
+    Auth,
+    /// Owns the schema `product`.
+    Product,
+    /// Owns the schema `orders`.
+    Order,
+    /// Reads everything, for the accounting of drills.
+    Auditor,
+}
+
+impl Role {
+    const ALL: [Self; 5] = [
+        Self::Superuser,
+        Self::Auth,
+        Self::Product,
+        Self::Order,
+        Self::Auditor,
+    ];
+
+    /// Its name in Postgres.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Superuser => "postgres",
+            Self::Auth => "shop_auth",
+            Self::Product => "shop_product",
+            Self::Order => "shop_order",
+            Self::Auditor => "shop_auditor",
+        }
+    }
+
+    fn schema(self) -> Option<&'static str> {
+        match self {
+            Self::Auth => Some("auth"),
+            Self::Product => Some("product"),
+            Self::Order => Some("orders"),
+            Self::Superuser | Self::Auditor => None,
+        }
+    }
+}
+
+/// The roles' passwords and the files that hold them.
+#[derive(Debug)]
+pub(crate) struct Provisioned {
+    roles: Vec<(Role, String, PathBuf)>,
+}
+
+impl Provisioned {
+    pub(crate) fn new(folder: &Folder) -> Self {
+        let roles = Role::ALL.map(|role| {
+            let password = hex::encode(rand::random::<[u8; 16]>());
+            let file = folder.write(
+                &format!("{}.password", role.name()),
+                &format!("{password}\n"),
+            );
+            (role, password, file)
+        });
+        Self {
+            roles: roles.into(),
+        }
+    }
+
+    pub(crate) fn superuser_password(&self) -> &str {
+        &self.entry(Role::Superuser).1
+    }
+
+    fn entry(&self, role: Role) -> &(Role, String, PathBuf) {
+        self.roles
+            .iter()
+            .find(|(each, ..)| *each == role)
+            .unwrap_or_else(|| panic!("no role {role:?}"))
+    }
+
+    /// Makes the roles and a template database with their schemas. Blocking, as servers are started outside of
+    /// any runtime.
+    pub(crate) fn provision(&self, server: &Postgres) {
+        let options = connect_options(server, Role::Superuser, "postgres");
+        let template = connect_options(server, Role::Superuser, TEMPLATE);
+        let roles: String = self
+            .roles
+            .iter()
+            .filter(|(role, ..)| *role != Role::Superuser)
+            .map(role_statements)
+            .collect();
+        block_on(async move {
+            let mut connection = options.connect().await?;
+            connection.execute(AssertSqlSafe(roles)).await?;
+            connection.execute("CREATE DATABASE shop_template").await?;
+            connection.close().await?;
+            let mut connection = template.connect().await?;
+            for role in Role::ALL {
+                if let Some(schema) = role.schema() {
+                    let create = format!("CREATE SCHEMA {schema} AUTHORIZATION {}", role.name());
+                    connection.execute(AssertSqlSafe(create)).await?;
+                }
+            }
+            connection.close().await
+        })
+        .unwrap_or_else(|error: sqlx::Error| {
+            panic!("failed to provision the test server: {error}")
+        });
+    }
+}
+
+fn role_statements((role, password, _): &(Role, String, PathBuf)) -> String {
+    let name = role.name();
+    let create = format!("CREATE ROLE {name} LOGIN PASSWORD '{password}';");
+    match role.schema() {
+        Some(schema) => format!("{create} ALTER ROLE {name} SET search_path = {schema};"),
+        None => format!("{create} GRANT pg_read_all_data TO {name};"),
+    }
+}
+
+/// An empty database with the shop's schemas; gone when it is dropped.
+#[derive(Debug)]
+pub struct Database<'server> {
+    server: &'server Postgres,
+    name: String,
+}
+
+impl Postgres {
+    /// Makes a database that no other test sees.
+    pub async fn database(&self) -> Database<'_> {
+        let name = format!("shop_{}", hex::encode(rand::random::<[u8; 6]>()));
+        let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+        let options = connect_options(self, Role::Superuser, "postgres");
+        let created = async {
+            let mut connection = options.connect().await?;
+            connection.execute(AssertSqlSafe(statement)).await?;
+            connection.close().await
+        };
+        created.await.unwrap_or_else(|error: sqlx::Error| {
+            panic!("failed to create the database {name}: {error}")
+        });
+        Database { server: self, name }
+    }
+}
+
+impl Database<'_> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server's socket folder, good as a host name.
+    pub fn host(&self) -> &Path {
+        self.server.socket_folder()
+    }
+
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// The file that holds a role's password.
+    pub fn password_file(&self, role: Role) -> &Path {
+        &self.server.provisioned().entry(role).2
+    }
+
+    /// How a role connects.
+    pub fn options(&self, role: Role) -> PgConnectOptions {
+        connect_options(self.server, role, &self.name)
+    }
+
+    /// One connection.
+    pub async fn connect(&self, role: Role) -> PgConnection {
+        let connected = self.options(role).connect().await;
+        connected.unwrap_or_else(|error| {
+            panic!(
+                "failed to connect to {} as {}: {error}",
+                self.name,
+                role.name()
+            )
+        })
+    }
+
+    /// A pool of at most `connections`.
+    pub async fn pool(&self, role: Role, connections: u32) -> PgPool {
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(30))
+            .connect_with(self.options(role))
+            .await;
+        pool.unwrap_or_else(|error| {
+            panic!(
+                "failed to connect to {} as {}: {error}",
+                self.name,
+                role.name()
+            )
+        })
+    }
+
+    /// The section `[postgres]` of a service's configuration.
+    pub fn config_section(&self, role: Role, connections: u32) -> String {
+        format!(
+            "[postgres]\nhost = \"{}\"\nport = {}\ndatabase = \"{}\"\nuser = \"{}\"\npasswordFile = \"{}\"\nmaxConnections = {connections}\n",
+            self.host().display(),
+            self.port(),
+            self.name,
+            role.name(),
+            self.password_file(role).display(),
+        )
+    }
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        drop_later(
+            connect_options(self.server, Role::Superuser, "postgres"),
+            self.name.clone(),
+        );
+    }
+}
+
+fn connect_options(server: &Postgres, role: Role, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass()
+        .host(&server.socket_folder().to_string_lossy())
+        .port(server.port())
+        .username(role.name())
+        .password(&server.provisioned().entry(role).1)
+        .database(database)
+        .application_name("testkit")
+}
+
+/// Drops databases on a thread of its own: a test need not wait for it, and a server that a test has ended has
+/// nothing left to drop.
+fn drop_later(options: PgConnectOptions, name: String) {
+    static DROPPER: OnceLock<Sender<(PgConnectOptions, String)>> = OnceLock::new();
+    let dropper = DROPPER.get_or_init(|| {
+        let (names, received) = mpsc::channel::<(PgConnectOptions, String)>();
+        thread::spawn(move || {
+            for (options, name) in received {
+                let dropped: Result<(), sqlx::Error> = block_on(async move {
+                    let mut connection = options.connect().await?;
+                    connection
+                        .execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)")))
+                        .await?;
+                    connection.close().await
+                });
+                drop(dropped);
+            }
+        });
+        names
+    });
+    drop(dropper.send((options, name)));
+}
+
+/// Runs a future on a thread of its own, as the caller may be inside of a runtime.
+fn block_on<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    let run = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .unwrap_or_else(|error| panic!("failed to start a runtime: {error}"))
+            .block_on(future)
+    };
+    thread::spawn(run)
+        .join()
+        .unwrap_or_else(|_| panic!("the thread that prepares the test server has panicked"))
+}
