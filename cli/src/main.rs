@@ -1,2 +1,5 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! The binary: everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(shopctl::run(std::env::args_os()) as u8)
+}

@@ -1,0 +1,215 @@
+//! The commands and what each takes.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub use clap_complete::Shell;
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Bring the shop up, or to what the environment file says now
+    #[command(after_help = UP)]
+    Up(UpArgs),
+    /// Stop the shop; data and secrets are kept
+    #[command(after_help = DOWN)]
+    Down(DownArgs),
+    /// Show what runs, and how well
+    #[command(after_help = STATUS)]
+    Status,
+    /// Show what the shop's processes write
+    #[command(after_help = LOGS)]
+    Logs(LogsArgs),
+    /// Prove that the shop works: every route, real logins and a flash sale
+    #[command(after_help = SMOKE)]
+    Smoke,
+    /// Write the configuration files that `up` would use, without secrets
+    #[command(after_help = RENDER)]
+    Render(RenderArgs),
+    /// Find out what this machine lacks, and install it
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Environments: list, show, validate, and their schema
+    #[command(subcommand)]
+    Env(EnvCommand),
+    /// Print a script that completes commands in a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Keep the instances of a state folder running
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+/// Bring the shop up.
+#[derive(Clone, Debug, Args)]
+pub struct UpArgs {
+    /// When another `up` or `down` is at work: fail at once, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Leave out the smoke test at the end
+    #[arg(long)]
+    pub no_smoke: bool,
+}
+
+const UP: &str = "\
+Examples:
+  shopctl up                      the shop on this machine, as environments/local.yaml says
+  shopctl up -e my-shop.yaml      as another file says
+  shopctl up                      again: changes only what differs, which is nothing";
+
+/// Stop the shop.
+#[derive(Clone, Debug, Args)]
+pub struct DownArgs {
+    /// Also delete its data and secrets: asks first
+    #[arg(long)]
+    pub purge: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// When another `up` or `down` is at work: fail at once, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+const DOWN: &str = "\
+Examples:
+  shopctl down                    stop everything; `shopctl up` goes on with the same data
+  shopctl down --purge            and delete data and secrets, after asking
+  shopctl down --purge --yes      without asking, for scripts";
+
+const STATUS: &str = "\
+Examples:
+  shopctl status                  a table of all instances
+  shopctl status -o json | jq '.instances[] | select(.state != \"running\")'";
+
+/// Show what processes write.
+#[derive(Clone, Debug, Args)]
+pub struct LogsArgs {
+    /// Components or instances, as in `order` or `redis-1`; none: all
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    /// Go on with what they write from now on
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the last lines of each instance
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100)]
+    pub lines: usize,
+}
+
+const LOGS: &str = "\
+Examples:
+  shopctl logs                    the last lines of everything
+  shopctl logs order -f           what both order processes write, as they write it
+  shopctl logs redis-0 -n 1000    more of one instance";
+
+const SMOKE: &str = "\
+What it makes is tagged, hidden from the catalogue and removed afterwards.
+
+Examples:
+  shopctl smoke                   a table of checks; exit code 1 when one failed
+  shopctl smoke -o json | jq .passed";
+
+/// Write the configuration files.
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// The folder to write to: a new or an empty one, or one that `render` wrote
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: PathBuf,
+}
+
+const RENDER: &str = "\
+Examples:
+  shopctl render --out-dir out
+  shopctl render --out-dir out -e my-shop.yaml && git diff --no-index before out";
+
+/// Find out what this machine lacks.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Install what is missing: says what it is about to run, and asks
+    #[arg(long)]
+    pub install: bool,
+    /// Do not ask
+    #[arg(short, long, requires = "install")]
+    pub yes: bool,
+}
+
+const DOCTOR: &str = "\
+Examples:
+  shopctl doctor                  what is missing, and the command that installs it; exit code 3 if anything is
+  shopctl doctor --install        run these commands, after asking
+  shopctl doctor -o json | jq '.checks[] | select(.outcome != \"ok\")'";
+
+/// What to do with environments.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EnvCommand {
+    /// The environments that there are, and where each comes from
+    List,
+    /// An environment with all its defaults filled in
+    #[command(after_help = ENV_SHOW)]
+    Show(EnvShowArgs),
+    /// Check environment files: all problems at once, nothing is touched
+    #[command(after_help = ENV_VALIDATE)]
+    Validate(EnvValidateArgs),
+    /// Print the JSON Schema of environment files, for editors
+    #[command(after_help = ENV_SCHEMA)]
+    Schema,
+}
+
+/// An environment with all its defaults filled in.
+#[derive(Clone, Debug, Args)]
+pub struct EnvShowArgs {
+    /// The environment; the same as -e
+    #[arg(value_name = "NAME|PATH")]
+    pub environment: Option<String>,
+    /// Mark each value that the file sets itself with the line where it does
+    #[arg(long)]
+    pub origin: bool,
+}
+
+const ENV_SHOW: &str = "\
+Examples:
+  shopctl env show                the default environment, complete
+  shopctl env show --origin       with a comment where a value comes from the file
+  shopctl env show -o json | jq .components.redis";
+
+/// Check environment files.
+#[derive(Clone, Debug, Args)]
+pub struct EnvValidateArgs {
+    /// Files or names; none: the environment of -e
+    #[arg(value_name = "NAME|PATH")]
+    pub environments: Vec<String>,
+}
+
+const ENV_VALIDATE: &str = "\
+Examples:
+  shopctl env validate my-shop.yaml
+  shopctl env validate environments/*.yaml";
+
+const ENV_SCHEMA: &str = "\
+Examples:
+  shopctl env schema > environments/environment.schema.json
+and in the first line of an environment file, for editors:
+  # yaml-language-server: $schema=environment.schema.json";
+
+/// Print a completion script.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+const COMPLETIONS: &str = "\
+Examples:
+  shopctl completions bash > ~/.local/share/bash-completion/completions/shopctl
+  shopctl completions zsh > ~/.zfunc/_shopctl
+  shopctl completions fish > ~/.config/fish/completions/shopctl.fish";
+
+/// Keep the instances of a state folder running. The folder is the global `--state-dir`.
+#[derive(Clone, Debug, Args)]
+pub struct SuperviseArgs {
+    /// The folder of the control socket
+    #[arg(long, value_name = "DIR")]
+    pub run_dir: Option<PathBuf>,
+}

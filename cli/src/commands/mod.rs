@@ -1,0 +1,70 @@
+//! A file a command: each wires the modules below together and holds no logic of its own.
+
+mod completions;
+mod doctor;
+mod down;
+mod env;
+mod logs;
+mod overview;
+mod render;
+mod smoke;
+mod status;
+mod supervise;
+mod up;
+
+use std::path::PathBuf;
+
+use crate::args::{Command, Global};
+use crate::ui::{Failure, Ui, UiOptions};
+
+/// What every command gets.
+#[derive(Debug)]
+pub struct Context {
+    /// The user.
+    pub ui: Ui,
+    /// The environment that was asked for: a name or a path.
+    pub environment: String,
+    /// The state folder that was asked for.
+    pub state_dir: Option<PathBuf>,
+}
+
+impl Context {
+    /// The context of a command line.
+    pub fn new(global: &Global) -> Self {
+        Self {
+            ui: Ui::new(UiOptions {
+                output: global.output.into(),
+                quiet: global.quiet,
+                no_color: global.no_color,
+            }),
+            environment: global.environment.clone(),
+            state_dir: global.state_dir.clone(),
+        }
+    }
+}
+
+/// Runs a command.
+pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failure> {
+    match command {
+        None => overview::run(context),
+        Some(Command::Up(args)) => up::run(&args, context),
+        Some(Command::Down(args)) => down::run(&args, context),
+        Some(Command::Status) => status::run(context),
+        Some(Command::Logs(args)) => logs::run(&args, context),
+        Some(Command::Smoke) => smoke::run(context),
+        Some(Command::Render(args)) => render::run(&args, context),
+        Some(Command::Doctor(args)) => doctor::run(&args, context),
+        Some(Command::Env(command)) => env::run(&command, context),
+        Some(Command::Completions(args)) => completions::run(&args, context),
+        Some(Command::Supervise(args)) => supervise::run(&args, context),
+    }
+}
+
+/// Runs what is asynchronous of a command, on this thread.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new("failed to start the runtime").cause(error.to_string()))?
+        .block_on(work)
+}

@@ -1,0 +1,1 @@
+//! What this machine lacks for running the shop, and how to install it.

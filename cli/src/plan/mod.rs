@@ -1,0 +1,1 @@
+//! Planning: what there is and what is wanted, to an ordered list of steps.

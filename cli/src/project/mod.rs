@@ -1,0 +1,1 @@
+//! What there is to work with: shipped environments and templates, and the files on disk that override them.

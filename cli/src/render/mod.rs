@@ -1,0 +1,1 @@
+//! Rendering: a typed context through minijinja to configuration files, parsed at once.

@@ -1,0 +1,1 @@
+//! The supervisor of the local target: it keeps the instances of one state folder running.

@@ -1,0 +1,11 @@
+//! The small values that files and commands are made of: names, amounts and durations.
+//!
+//! Each is parsed once, at the edge, and cannot be wrong afterwards. Not here: what the values are used for.
+
+mod duration;
+mod name;
+mod quantity;
+
+pub use duration::{Duration, DurationError};
+pub use name::{ComponentName, EnvironmentName, NameError};
+pub use quantity::{Quantity, QuantityError};
