@@ -1,1 +1,28 @@
-//! Placeholder of the skeleton.
+//! What every service of the shop shares, so that a service's own crate holds its own subject only.
+//!
+//! | module | for |
+//! |---|---|
+//! | [`config`] | typed sections of a service's TOML file; secrets as paths of files |
+//! | [`context`] | request id and trace of the request at hand |
+//! | [`telemetry`] | JSON logs, metrics, and the layer that observes requests |
+//! | [`problem`] | RFC 9457 answers, and how errors of the database become them |
+//! | [`extract`] | axum's extractors with problems as their rejections |
+//! | [`auth`] | who calls: access tokens verified against auth's published keys |
+//! | [`health`] | the admin router: alive, ready, metrics |
+//! | [`server`] | listening, draining, ending |
+//! | [`tasks`] | work that outlives the client that asked for it |
+//! | [`postgres`] | a lazily connecting pool that migrates as soon as it can |
+//! | [`redis`] | a client that follows the Sentinels and never holds a request up |
+//! | [`provision`] | database, roles and schemas, before any service starts |
+//!
+//! Not here: anything about accounts, products or orders, and the command line (`shopd`).
+
+pub mod config;
+pub mod context;
+pub mod extract;
+pub mod health;
+pub mod postgres;
+pub mod problem;
+pub mod server;
+pub mod tasks;
+pub mod telemetry;
