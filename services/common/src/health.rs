@@ -3,6 +3,7 @@
 //! It listens on a port of its own that the gateway never routes to. A dependency's check has a deadline, and its
 //! result is kept for a second, so that probes cannot load what they watch.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +18,10 @@ use futures_util::future::{BoxFuture, join_all};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::auth::KeySource;
 use crate::extract::Json;
+use crate::postgres::Postgres;
+use crate::redis::Redis;
 use crate::telemetry::{observe, render_metrics};
 
 /// How long a check may take.
@@ -121,6 +125,30 @@ impl ReadinessBuilder {
         self.with(name, false, check)
     }
 
+    /// Requires Postgres, migrated.
+    #[must_use]
+    pub fn postgres(self, postgres: &Postgres) -> Self {
+        let postgres = postgres.clone();
+        self.requires("postgres", move || {
+            let postgres = postgres.clone();
+            async move { postgres.check().await }
+        })
+    }
+
+    /// Requires keys to verify access tokens with. They stay when auth goes away.
+    #[must_use]
+    pub fn keys(self, keys: &KeySource) -> Self {
+        let keys = keys.clone();
+        self.requires("keys", move || ready(keys.check()))
+    }
+
+    /// Shows Redis, which no service needs to be right.
+    #[must_use]
+    pub fn redis(self, redis: &Redis) -> Self {
+        let redis = redis.clone();
+        self.uses("redis", move || ready(redis.check()))
+    }
+
     fn with<C, F>(mut self, name: &'static str, required: bool, check: C) -> Self
     where
         C: Fn() -> F + Send + Sync + 'static,
@@ -187,13 +215,13 @@ pub fn admin_router(readiness: Readiness) -> Router {
     observe(
         Router::new()
             .route("/healthz", get(async || "alive\n"))
-            .route("/readyz", get(ready))
+            .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
             .with_state(readiness),
     )
 }
 
-async fn ready(State(readiness): State<Readiness>) -> Response {
+async fn readyz(State(readiness): State<Readiness>) -> Response {
     let report = readiness.report().await;
     let status = if report.ready {
         StatusCode::OK

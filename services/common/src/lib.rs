@@ -3,6 +3,7 @@
 //! | module | for |
 //! |---|---|
 //! | [`config`] | typed sections of a service's TOML file; secrets as paths of files |
+//! | [`causes`] | an error and its causes in one line |
 //! | [`context`] | request id and trace of the request at hand |
 //! | [`telemetry`] | JSON logs, metrics, and the layer that observes requests |
 //! | [`problem`] | RFC 9457 answers, and how errors of the database become them |
@@ -17,12 +18,16 @@
 //!
 //! Not here: anything about accounts, products or orders, and the command line (`shopd`).
 
+pub mod auth;
+pub mod causes;
 pub mod config;
 pub mod context;
 pub mod extract;
 pub mod health;
+pub mod openapi;
 pub mod postgres;
 pub mod problem;
+pub mod redis;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

@@ -71,8 +71,8 @@ impl Postgres {
             .await;
     }
 
-    /// For [`crate::health::ReadinessBuilder::requires`]: migrated, and answering.
-    pub async fn check(self) -> Result<String, String> {
+    /// For [`crate::health::ReadinessBuilder::postgres`]: migrated, and answering.
+    pub async fn check(&self) -> Result<String, String> {
         if let Migrations::Pending(last) = &*self.migrations.borrow() {
             return Err(format!("not migrated yet: {last}"));
         }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use super::ProblemKind;
 use super::kind::TYPE_BASE;
+use crate::causes::Causes;
 use crate::context::RequestContext;
 
 /// The media type of problem documents.
@@ -226,21 +227,6 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
-
-/// An error and its causes in one line.
-struct Causes<'a, E: ?Sized>(&'a E);
-
-impl<E: std::error::Error + ?Sized> fmt::Display for Causes<'_, E> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests {
