@@ -182,6 +182,17 @@ impl Database<'_> {
         connect_options(self.server, role, &self.name)
     }
 
+    /// How a role connects, as an address that holds its password: for what takes nothing else.
+    pub fn url(&self, role: Role) -> String {
+        let password = &self.server.provisioned().entry(role).1;
+        format!(
+            "postgres://{}:{password}@127.0.0.1:{}/{}",
+            role.name(),
+            self.port(),
+            self.name
+        )
+    }
+
     /// One connection.
     pub async fn connect(&self, role: Role) -> PgConnection {
         let connected = self.options(role).connect().await;
