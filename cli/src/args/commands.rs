@@ -211,5 +211,5 @@ Examples:
 pub struct SuperviseArgs {
     /// The folder of the control socket
     #[arg(long, value_name = "DIR")]
-    pub run_dir: Option<PathBuf>,
+    pub run_dir: PathBuf,
 }

@@ -1,0 +1,161 @@
+//! A living process, held by a pidfd so that signals and the news of its end can never go to a namesake.
+//!
+//! Works alike for children and for processes that were adopted from a supervisor before; of the latter the exit
+//! code cannot be known.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::identity::{ProcessIdentity, group_members, process_stat};
+use super::spec::StopSignal;
+
+/// How often the members of a dead leader's group are looked for, in case they fork meanwhile.
+const SWEEPS: usize = 10;
+
+/// A process that lived when it was opened.
+#[derive(Debug)]
+pub(super) struct Process {
+    identity: ProcessIdentity,
+    pidfd: AsyncFd<OwnedFd>,
+}
+
+/// How a child ended; of a process that is not our child neither is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) code: Option<i32>,
+    pub(super) signal: Option<i32>,
+}
+
+impl Process {
+    /// Takes hold of a process that was just forked: it may have ended already, and is still told from others.
+    pub(super) fn of_child(identity: ProcessIdentity) -> io::Result<Self> {
+        let pidfd = open(identity.pid)?;
+        Self::hold(identity, pidfd)
+    }
+
+    /// Takes hold of a recorded process; none if it is gone.
+    pub(super) fn of_record(identity: ProcessIdentity) -> io::Result<Option<Self>> {
+        let pidfd = match open(identity.pid) {
+            Ok(pidfd) => pidfd,
+            Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => return Ok(None),
+            // A pid that is now a thread's id is nobody's.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // The pidfd is opened first: what is then true of the pid is true of what the pidfd holds.
+        if identity.is_alive() {
+            Ok(Some(Self::hold(identity, pidfd)?))
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn hold(identity: ProcessIdentity, pidfd: OwnedFd) -> io::Result<Self> {
+        let pidfd = register(pidfd)?;
+        Ok(Self { identity, pidfd })
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        self.identity.pid
+    }
+
+    /// The kernel's letter for what it does: `T` is stopped, `D` waits for a device.
+    pub(super) fn kernel_state(&self) -> Option<char> {
+        self.identity.stat().map(|stat| char::from(stat.state))
+    }
+
+    /// Waits for its end. May be dropped and asked again at any time.
+    pub(super) async fn exited(&self) {
+        loop {
+            let Ok(mut ready) = self.pidfd.readable().await else {
+                // Only a runtime that shuts down gets here, and it drops this future next.
+                return std::future::pending().await;
+            };
+            if self.has_exited() {
+                return;
+            }
+            ready.clear_ready();
+        }
+    }
+
+    fn has_exited(&self) -> bool {
+        let mut poll = [PollFd::new(self.pidfd.get_ref(), PollFlags::IN)];
+        rustix::event::poll(&mut poll, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Takes the exit status of a child that has ended, so that it does not stay a zombie.
+    pub(super) fn reap(&self) -> Ending {
+        let id = WaitId::PidFd(self.pidfd.as_fd());
+        match rustix::process::waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+            Ok(Some(status)) => Ending {
+                code: status.exit_status(),
+                signal: status.terminating_signal(),
+            },
+            _ => Ending::default(),
+        }
+    }
+
+    /// Asks it to end. A stopped process is woken, or it could not follow.
+    pub(super) fn ask_to_stop(&self, signal: StopSignal) {
+        self.send(match signal {
+            StopSignal::Term => Signal::TERM,
+            StopSignal::Int => Signal::INT,
+            StopSignal::Quit => Signal::QUIT,
+        });
+        self.send(Signal::CONT);
+    }
+
+    /// Ends it and what is left of its process group.
+    pub(super) fn kill(&self) {
+        self.send(Signal::KILL);
+        self.sweep_group();
+    }
+
+    fn send(&self, signal: Signal) {
+        // It may have ended in between, which is what is wanted.
+        let _ = rustix::process::pidfd_send_signal(self.pidfd.get_ref(), signal);
+    }
+
+    /// Kills what the process left behind in its group: a server started anew must not meet its own past. Servers
+    /// that give their children sessions of their own, as Postgres does, look after them themselves.
+    pub(super) fn sweep_group(&self) {
+        let group = self.identity.pid;
+        for _ in 0..SWEEPS {
+            let members = group_members(group);
+            if members.is_empty() {
+                return;
+            }
+            for pid in members {
+                let Ok(pidfd) = open(pid) else { continue };
+                if process_stat(pid).is_some_and(|stat| stat.group == group) {
+                    let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+                }
+            }
+        }
+    }
+
+    /// Waits for its end for some time; false when it still lives.
+    pub(super) async fn exited_within(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.exited()).await.is_ok()
+    }
+}
+
+#[allow(
+    unsafe_code,
+    reason = "the runtime cannot know that the file stays open while it is watched"
+)]
+fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and the same until it is dropped, and `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+}
+
+fn open(pid: i32) -> io::Result<OwnedFd> {
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
