@@ -27,6 +27,7 @@ pub mod health;
 pub mod openapi;
 pub mod postgres;
 pub mod problem;
+pub mod provision;
 pub mod redis;
 pub mod server;
 pub mod tasks;

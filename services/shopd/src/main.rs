@@ -1,2 +1,19 @@
-//! Placeholder of the skeleton.
-fn main() {}
+//! `shopd`: the shop's services in one binary, one service a process.
+//!
+//! Parses arguments, reads the service's file, starts logging and the runtime, and hands over to the service's own
+//! crate. Not here: anything that a service does.
+
+mod args;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match run::run(args.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::Write;
 use std::sync::Mutex;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -11,7 +12,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -59,6 +60,24 @@ struct JsonLines<W> {
     out: Mutex<W>,
 }
 
+/// A line, its members in the order in which one reads them.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    service: &'a str,
+    instance: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    target: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    fields: Map<String, Value>,
+}
+
 /// The fields of a span, kept for the events inside it.
 struct SpanFields(Map<String, Value>);
 
@@ -67,39 +86,35 @@ impl<W> JsonLines<W> {
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
-        let mut members = Map::new();
-        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
-        let now = OffsetDateTime::now_utc().format(&Rfc3339);
-        put("timestamp", now.unwrap_or_default().into());
-        put("level", event.metadata().level().as_str().into());
-        put("service", self.service.as_str().into());
-        put("instance", self.instance.as_str().into());
-        put("target", event.metadata().target().into());
-        RequestContext::with_current(|request| {
-            put("request_id", request.request_id.as_str().into());
-            put("trace_id", request.trace.trace_id().into());
-        });
         let mut fields = Map::new();
         for span in context
             .event_scope(event)
             .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .iter()
-            .rev()
+            .flat_map(Scope::from_root)
         {
             if let Some(SpanFields(of_span)) = span.extensions().get() {
                 fields.extend(of_span.clone());
             }
         }
         event.record(&mut FieldVisitor(&mut fields));
-        if let Some(message) = fields.remove("message") {
-            put("message", message);
-        }
-        if !fields.is_empty() {
-            put("fields", Value::Object(fields));
-        }
-        let mut line = Value::Object(members).to_string();
+        let ids = RequestContext::with_current(|request| {
+            (request.request_id.clone(), request.trace.trace_id())
+        });
+        let line = Line {
+            timestamp: OffsetDateTime::now_utc()
+                .format(&Rfc3339)
+                .unwrap_or_default(),
+            level: event.metadata().level().as_str(),
+            service: &self.service,
+            instance: &self.instance,
+            request_id: ids.as_ref().map(|(request_id, _)| request_id.as_str()),
+            trace_id: ids.as_ref().map(|(_, trace_id)| trace_id.as_str()),
+            target: event.metadata().target(),
+            message: fields.remove("message"),
+            fields,
+        };
+        // Strings and maps of strings always have a JSON form.
+        let mut line = serde_json::to_string(&line).unwrap_or_default();
         line.push('\n');
         line
     }
