@@ -96,7 +96,7 @@ fn start<C: ServiceConfig>(
     tracing::info!(version = VERSION, pid = std::process::id(), "starting");
     service(config).map_err(|error| {
         // Into the log as well: under a supervisor nobody sees stderr.
-        tracing::error!(error = %Causes(error.as_ref()), "ending with an error");
+        tracing::error!(error = %Causes(&*error), "ending with an error");
         Failure::Failed(error)
     })
 }
@@ -146,7 +146,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Input(error) | Self::Failed(error) => Causes(error.as_ref()).fmt(formatter),
+            Self::Input(error) | Self::Failed(error) => Causes(&**error).fmt(formatter),
         }
     }
 }
