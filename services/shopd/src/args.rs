@@ -20,6 +20,8 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Accounts, logins, rotating refresh tokens, published keys
+    Auth(ServiceArgs),
     /// Returns what it got, and nothing at all for measuring
     Echo(ServiceArgs),
     /// Makes database, roles and schemas in Postgres; changes nothing when run again

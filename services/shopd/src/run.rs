@@ -46,11 +46,13 @@ macro_rules! service_config {
     };
 }
 
+service_config!(shop_auth::Config, "auth");
 service_config!(shop_echo::Config, "echo");
 
 /// Runs a service until it is told to end, or a task until it is done.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Auth(args) => serve(&args, async |config| shop_auth::run(config).await),
         Command::Echo(args) => serve(&args, async |config| shop_echo::run(config).await),
         Command::Provision(args) => prepare(&args),
     }
