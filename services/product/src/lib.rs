@@ -47,13 +47,6 @@ pub enum ProductError {
     Serve(#[from] ServeError),
 }
 
-/// Checks what can be checked without starting: the secrets.
-pub fn check(config: &Config) -> Result<(), ProductError> {
-    credential(config)?;
-    config.postgres.password_file.read("the Postgres role")?;
-    Ok(())
-}
-
 /// Runs the service until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<(), ProductError> {
     let shutdown = Shutdown::on_signals().map_err(ServeError::Signals)?;
