@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Auth(ServiceArgs),
     /// Returns what it got, and nothing at all for measuring
     Echo(ServiceArgs),
+    /// Places orders, each in one transaction with its stock
+    Order(ServiceArgs),
     /// Catalogue, stock, sales, and stock that is held for a while
     Product(ServiceArgs),
     /// Makes database, roles and schemas in Postgres; changes nothing when run again

@@ -48,6 +48,7 @@ macro_rules! service_config {
 
 service_config!(shop_auth::Config, "auth");
 service_config!(shop_echo::Config, "echo");
+service_config!(shop_order::Config, "order");
 service_config!(shop_product::Config, "product");
 
 /// Runs a service until it is told to end, or a task until it is done.
@@ -55,6 +56,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Auth(args) => serve(&args, async |config| shop_auth::run(config).await),
         Command::Echo(args) => serve(&args, async |config| shop_echo::run(config).await),
+        Command::Order(args) => serve(&args, async |config| shop_order::run(config).await),
         Command::Product(args) => serve(&args, async |config| shop_product::run(config).await),
         Command::Provision(args) => prepare(&args),
     }
