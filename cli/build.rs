@@ -5,6 +5,9 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-env-changed=SHOPCTL_COMMIT");
+    // A file that is added to what is compiled in changes none of the sources.
+    println!("cargo::rerun-if-changed=../environments");
+    println!("cargo::rerun-if-changed=../templates");
     let commit = std::env::var("SHOPCTL_COMMIT").ok().or_else(commit);
     let commit = commit.as_deref().unwrap_or("unknown");
     println!("cargo::rustc-env=SHOPCTL_COMMIT={commit}");

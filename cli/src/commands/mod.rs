@@ -15,7 +15,8 @@ mod up;
 use std::path::PathBuf;
 
 use crate::args::{Command, Global};
-use crate::ui::{Failure, Ui, UiOptions};
+use crate::project::{Loaded, Project, ProjectError};
+use crate::ui::{ExitCode, Failure, Ui, UiOptions};
 
 /// What every command gets.
 #[derive(Debug)]
@@ -40,6 +41,40 @@ impl Context {
             environment: global.environment.clone(),
             state_dir: global.state_dir.clone(),
         }
+    }
+}
+
+impl Context {
+    /// Reads the environment that was asked for, with the catalogue.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        Project::here()
+            .load(&self.environment)
+            .map_err(project_failure)
+    }
+}
+
+/// What a user is told when there is no environment or no catalogue.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub fn project_failure(error: ProjectError) -> Failure {
+    match &error {
+        ProjectError::Invalid(files) => Failure::of_files(files),
+        ProjectError::UnknownName { known, meant, name } => {
+            let failure = Failure::of(&error).exit(ExitCode::Usage);
+            let failure = match meant {
+                Some(meant) => failure.hint(format!("did you mean `{meant}`?")),
+                None => failure,
+            };
+            failure
+                .hint(format!("the environments are: {}", known.join(", ")))
+                .hint(format!("a file is named by its path: -e ./{name}.yaml"))
+        }
+        ProjectError::NoFile { .. } => Failure::of(&error)
+            .exit(ExitCode::Usage)
+            .hint("`shopctl env list` shows the environments that there are"),
+        ProjectError::NotAFile { .. } => Failure::of(&error).exit(ExitCode::Usage),
+        ProjectError::Read { .. } => Failure::of(&error)
+            .exit(ExitCode::Usage)
+            .hint("check that the file may be read by this user"),
     }
 }
 

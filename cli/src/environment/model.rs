@@ -55,8 +55,8 @@ pub enum Target {
 }
 
 /// What an environment says about one component, with the catalogue's defaults filled in.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ComponentSettings {
     /// Whether it runs at all.
     pub enabled: bool,
@@ -65,10 +65,13 @@ pub struct ComponentSettings {
     /// The first instance's ports, by name.
     pub ports: BTreeMap<String, u16>,
     /// How much storage an instance gets; `None`: it keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Quantity>,
     /// The version that must run, as in `15` or `7.2`; `None`: any that the catalogue accepts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The container image; `None`: the image of the shop's own services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// What an instance is promised and what it may use at most.
     pub resources: Resources,
@@ -175,7 +178,7 @@ pub struct Price {
     pub amount_minor: u64,
     /// The currency's ISO 4217 code.
     #[serde(default = "euro")]
-    #[schemars(regex(pattern = "^[A-Z]{3}$"), extend("format" = "currency"))]
+    #[schemars(regex(pattern = "^[A-Z]{3}$"), extend("format" = "shop-currency"))]
     pub currency: String,
 }
 
@@ -336,4 +339,28 @@ pub enum DrillScenario {
     ProductHang,
     Order,
     OrderHang,
+}
+
+impl DrillScenario {
+    /// All of them: kills first, each followed by its hang.
+    pub const ALL: [Self; 18] = [
+        Self::RedisMaster,
+        Self::RedisMasterHang,
+        Self::RedisReplica,
+        Self::RedisReplicaHang,
+        Self::RedisAll,
+        Self::RedisAllHang,
+        Self::Sentinel,
+        Self::SentinelHang,
+        Self::Postgres,
+        Self::PostgresHang,
+        Self::Gateway,
+        Self::GatewayHang,
+        Self::Auth,
+        Self::AuthHang,
+        Self::Product,
+        Self::ProductHang,
+        Self::Order,
+        Self::OrderHang,
+    ];
 }

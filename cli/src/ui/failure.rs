@@ -2,6 +2,9 @@
 
 use std::error::Error;
 
+use super::diagnostics;
+use crate::document::Invalid;
+
 /// The exit codes. They are documented and do not change their meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitCode {
@@ -28,6 +31,8 @@ pub struct Failure {
     pub hints: Vec<String>,
     /// How the process ends.
     pub exit: ExitCode,
+    /// What is shown before the message: problems in their files.
+    pub(super) details: String,
     silent: bool,
 }
 
@@ -39,6 +44,7 @@ impl Failure {
             causes: Vec::new(),
             hints: Vec::new(),
             exit: ExitCode::Failed,
+            details: String::new(),
             silent: false,
         }
     }
@@ -52,6 +58,23 @@ impl Failure {
             source = cause.source();
         }
         failure
+    }
+
+    /// Files that the user wrote are wrong: all their problems, with exit code 2.
+    pub fn of_files(files: &[Invalid]) -> Self {
+        let problems: usize = files.iter().map(|file| file.problems.len()).sum();
+        let plural = if problems == 1 { "" } else { "s" };
+        let place = match files {
+            [file] => file.file.clone(),
+            files => format!("{} files", files.len()),
+        };
+        Self {
+            details: files.iter().map(diagnostics::render).collect(),
+            ..Self::new(format!(
+                "{problems} problem{plural} in {place}; nothing was touched"
+            ))
+        }
+        .exit(ExitCode::Usage)
     }
 
     /// Nobody reads our answer any more: end without a word.

@@ -1,10 +1,13 @@
 //! The only place that prints: answers on stdout, everything that is said meanwhile on stderr.
 //!
-//! Knows colours, terminals and JSON. Not here: deciding what to say when; commands do that.
+//! Knows colors, terminals and JSON. Not here: deciding what to say when; commands do that.
 
+mod diagnostics;
 mod failure;
 mod printer;
 mod progress;
+mod table;
 
 pub use failure::{ExitCode, Failure};
 pub use printer::{OutputFormat, Ui, UiOptions};
+pub use table::{Cell, Table, Tone};

@@ -103,9 +103,13 @@ impl Ui {
         if failure.is_silent() {
             return failure.exit;
         }
+        if !failure.details.is_empty() {
+            talk(format_args!("{}", failure.details.trim_end_matches('\n')));
+            talk(format_args!(""));
+        }
         talk(format_args!("{ERROR}error{ERROR:#}: {}", failure.message));
         for cause in &failure.causes {
-            talk(format_args!("  because: {cause}"));
+            talk(format_args!("  cause: {cause}"));
         }
         for hint in &failure.hints {
             talk(format_args!("{HINT}hint{HINT:#}: {hint}"));

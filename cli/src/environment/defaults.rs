@@ -1,0 +1,144 @@
+//! What holds where an environment file says nothing.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::model::{Ingress, Objectives, Secrets, Seed, Target};
+use crate::catalogue::{Catalogue, Component, ComponentKind};
+use crate::value::EnvironmentName;
+
+/// The complete file of an environment that asks for nothing, as far as `written` has names of its own.
+pub(super) fn of(catalogue: &Catalogue, name: &EnvironmentName, written: &Json) -> Json {
+    json!({
+        "name": name,
+        "target": Target::default(),
+        "protected": false,
+        "components": components(catalogue, ComponentKind::Server),
+        "services": components(catalogue, ComponentKind::Service),
+        "ingress": Ingress::default(),
+        "secrets": Secrets::default(),
+        "seed": Seed::default(),
+        "objectives": Objectives::default(),
+        "loadProfiles": load_profiles(&written["loadProfiles"]),
+        "drillProfiles": drill_profiles(&written["drillProfiles"]),
+    })
+}
+
+fn components(catalogue: &Catalogue, kind: ComponentKind) -> Map<String, Json> {
+    catalogue
+        .components()
+        .filter(|component| component.kind == kind)
+        .map(|component| {
+            (
+                component.name.to_string(),
+                Json::Object(settings(component)),
+            )
+        })
+        .collect()
+}
+
+/// A component's defaults; a field that does not apply to it is not there.
+pub(super) fn settings(component: &Component) -> Map<String, Json> {
+    let mut fields = Map::new();
+    fields.insert("enabled".to_owned(), json!(true));
+    fields.insert("replicas".to_owned(), json!(component.replicas));
+    let ports: Map<String, Json> = component
+        .ports
+        .iter()
+        .map(|(name, port)| (name.clone(), json!(port.first)))
+        .collect();
+    fields.insert("ports".to_owned(), Json::Object(ports));
+    if let Some(storage) = &component.storage {
+        fields.insert("storage".to_owned(), json!(storage));
+    }
+    if let Some(image) = &component.image {
+        fields.insert("image".to_owned(), json!(image));
+    }
+    fields.insert("resources".to_owned(), json!(component.resources));
+    let settings: Map<String, Json> = component
+        .settings
+        .iter()
+        .map(|(name, setting)| (name.clone(), setting.default.clone()))
+        .collect();
+    fields.insert("settings".to_owned(), Json::Object(settings));
+    fields
+}
+
+/// The kinds of load that are always there.
+const LOADS: [&str; 5] = ["browse", "flashSale", "soak", "open", "null"];
+
+/// The name of the profile of a kind of load: in kebab-case, as names on the command line are.
+fn load_name(kind: &str) -> &str {
+    if kind == "flashSale" {
+        "flash-sale"
+    } else {
+        kind
+    }
+}
+
+/// The names of the load profiles that are always there.
+pub(super) fn load_names() -> impl Iterator<Item = &'static str> {
+    LOADS.into_iter().map(load_name)
+}
+
+fn load_profiles(written: &Json) -> Map<String, Json> {
+    let mut profiles: Map<String, Json> = LOADS
+        .into_iter()
+        .map(|kind| (load_name(kind).to_owned(), load_profile(kind)))
+        .collect();
+    for (name, profile) in written.as_object().into_iter().flatten() {
+        if let Some(kind) = profile["kind"].as_str() {
+            profiles.insert(name.clone(), load_profile(kind));
+        }
+    }
+    profiles
+}
+
+fn load_profile(kind: &str) -> Json {
+    let mut profile = json!({
+        "kind": kind,
+        "vus": 1000,
+        "duration": "1m",
+        "thinkTime": "500ms",
+        "loginsPerSecond": 5,
+        "stock": 100,
+    });
+    let special = match kind {
+        "flashSale" => json!({ "duration": "30s", "thinkTime": "0s", "loginsPerSecond": 0 }),
+        "soak" => json!({ "vus": 200, "duration": "1h" }),
+        "open" => json!({ "rate": 1000, "thinkTime": "0s" }),
+        "null" => json!({ "duration": "30s", "loginsPerSecond": 0 }),
+        _ => json!({}),
+    };
+    if let (Some(profile), Json::Object(special)) = (profile.as_object_mut(), special) {
+        profile.extend(special);
+    }
+    profile
+}
+
+fn drill_profiles(written: &Json) -> Map<String, Json> {
+    let default = json!({
+        "scenarios": ["redis-master"],
+        "runs": 1,
+        "vus": 50,
+        "ordersPerSecond": 100,
+        "steady": "5s",
+        "deadline": "1m",
+    });
+    let mut profiles = Map::new();
+    for name in written
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name)
+    {
+        profiles.insert(name.clone(), default.clone());
+    }
+    let mut all = default.clone();
+    all["scenarios"] = super::DrillScenario::ALL
+        .into_iter()
+        .map(|scenario| json!(scenario))
+        .collect();
+    profiles.insert("default".to_owned(), default);
+    profiles.insert("all".to_owned(), all);
+    profiles
+}
