@@ -92,6 +92,8 @@ pub struct AuthSettings {
     pub attempts_per_minute: NonZeroU32,
     /// How often expired sessions are removed.
     pub sweep_seconds: u64,
+    /// How long a request may take.
+    pub request_timeout_milliseconds: u64,
 }
 
 impl Default for AuthSettings {
@@ -109,6 +111,7 @@ impl Default for AuthSettings {
             attempts_burst: TEN,
             attempts_per_minute: TEN,
             sweep_seconds: 60,
+            request_timeout_milliseconds: 8_000,
         }
     }
 }

@@ -88,7 +88,8 @@ pub async fn start(config: &Config, shutdown: &Shutdown) -> Result<BoundServer, 
         keys: KeySource::fixed(&keys.published, &config.tokens),
         published: PublishedKeys::new(&keys.published),
     };
-    let server = Server::new(&config.http, routes::router(app)?);
+    let limit = Duration::from_millis(config.auth.request_timeout_milliseconds);
+    let server = Server::new(&config.http, routes::router(app, limit)?);
 
     let every = Duration::from_secs(config.auth.sweep_seconds.max(1));
     let sessions = auth.sessions.clone();

@@ -4,10 +4,15 @@ mod accounts;
 mod keys;
 mod sessions;
 
+use std::time::Duration;
+
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::extract::{DefaultBodyLimit, FromRef, Request};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use shop_common::auth::KeySource;
 use shop_common::openapi::{AccessTokenScheme, openapi_route};
+use shop_common::problem::{Problem, ProblemKind};
 use shop_common::telemetry::observe;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
@@ -44,8 +49,17 @@ impl FromRef<App> for KeySource {
 )]
 struct Document;
 
+/// A request that takes longer is given up: Postgres itself ends no statement while it hangs.
+async fn within(limit: Duration, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        tracing::warn!(limit = ?limit, "a request took longer than it may");
+        Problem::new(ProblemKind::Timeout).into_response()
+    })
+}
+
 /// All routes, observed, with their document at `/openapi.json`.
-pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
+pub(crate) fn router(app: App, limit: Duration) -> Result<Router, serde_json::Error> {
     let (routes, document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(accounts::register))
         .routes(routes!(accounts::me))
@@ -59,6 +73,9 @@ pub(crate) fn router(app: App) -> Result<Router, serde_json::Error> {
     let routes = routes
         .with_state(app)
         .merge(openapi_route(&document)?)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY));
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(middleware::from_fn(move |request, next| {
+            within(limit, request, next)
+        }));
     Ok(observe(routes))
 }
