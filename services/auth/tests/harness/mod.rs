@@ -61,7 +61,12 @@ impl Auth {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let text = config_text(database, sections, key, folder.path());
-        let config: Config = shop_common::config::parse(Path::new("auth.toml"), &text).unwrap();
+        Self::start_from(&text, folder, key).await
+    }
+
+    /// Starts a service from a configuration file's text, ready or not.
+    pub(crate) async fn start_from(text: &str, folder: TempDir, key: &SigningKey) -> Self {
+        let config: Config = shop_common::config::parse(Path::new("auth.toml"), text).unwrap();
         let shutdown = Shutdown::new();
         let server = shop_auth::start(&config, &shutdown).await.unwrap();
         let base = format!("http://{}", server.addresses().unwrap()[0]);
