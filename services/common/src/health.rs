@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(get_json(&router, "/healthz").await.0, StatusCode::OK);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_check_that_hangs_is_not_ready_after_its_deadline() {
         let readiness = Readiness::builder()
             .requires("postgres", std::future::pending::<Result<String, String>>)

@@ -136,22 +136,21 @@ impl KeySource {
         self.0.verifier.load().keys().keys().len()
     }
 
-    /// Has the keys fetched and waits for it, unless that happened a moment ago. Says whether it is worth looking
-    /// again.
-    async fn fetch_again(&self) -> bool {
-        if self.0.config.jwks_urls.is_empty() {
-            return false;
-        }
+    /// Has the keys fetched and waits for it, a second at most. Says whether a fetch has ended.
+    pub async fn fetch_now(&self) -> bool {
         let mut fetched = self.0.fetched.subscribe();
-        let last = *fetched.borrow_and_update();
-        if last.is_some_and(|at| at.elapsed() < UNKNOWN_KEY_REFRESH) {
-            return false;
-        }
         self.0.wanted.notify_one();
         matches!(
             tokio::time::timeout(WAIT_FOR_KEYS, fetched.changed()).await,
             Ok(Ok(()))
         )
+    }
+
+    /// The same because of an unknown key: unless there is nobody to ask, or it happened a moment ago.
+    async fn fetch_again(&self) -> bool {
+        let last = *self.0.fetched.borrow();
+        let just_now = last.is_some_and(|at| at.elapsed() < UNKNOWN_KEY_REFRESH);
+        !self.0.config.jwks_urls.is_empty() && !just_now && self.fetch_now().await
     }
 
     async fn keep_fetching(&self) {

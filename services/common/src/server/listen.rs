@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Shutdown;
+use super::accept::accept;
 use crate::config::HttpConfig;
 use crate::health::{Readiness, admin_router};
 use crate::tasks::Tasks;
@@ -181,21 +181,6 @@ async fn bind(purpose: &'static str, address: SocketAddr) -> Result<TcpListener,
                 source,
             },
         })
-}
-
-async fn accept(listener: TcpListener, routes: Router, shutdown: Shutdown) {
-    // Small answers must not wait for the caller's delayed acknowledgement.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection kept its delay");
-        }
-    });
-    let served = axum::serve(listener, routes)
-        .with_graceful_shutdown(async move { shutdown.triggered().await })
-        .await;
-    if let Err(error) = served {
-        tracing::error!(%error, "a listener ended");
-    }
 }
 
 async fn fold_metrics() {

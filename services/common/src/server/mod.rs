@@ -2,6 +2,7 @@
 //!
 //! Not here: what is served, and the gateway's data path, which listens on runtimes of its own.
 
+mod accept;
 mod listen;
 mod shutdown;
 

@@ -1,0 +1,186 @@
+//! `provision` against a real Postgres.
+
+// Clippy lets tests unwrap, but not the functions that tests share.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use shop_common::config::{Instance, PostgresConfig, SecretFile, parse};
+use shop_common::postgres::connect_options;
+use shop_common::provision::{ProvisionConfig, provision};
+use shop_testkit::{Durability, Postgres, Role};
+use sqlx::{ConnectOptions as _, PgConnection};
+
+struct Setting {
+    server: Postgres,
+    superuser: PathBuf,
+    stranger: PathBuf,
+    secrets: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let server = Postgres::start(Durability::Off);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        // The test server's own roles; its databases play no part here.
+        let roles = runtime.block_on(server.database());
+        let [superuser, stranger] =
+            [Role::Superuser, Role::Order].map(|role| roles.password_file(role).to_owned());
+        drop(roles);
+        let setting = Self {
+            server,
+            superuser,
+            stranger,
+            secrets: tempfile::tempdir().unwrap(),
+            runtime,
+        };
+        for role in ["depot", "ledger", "auditor"] {
+            setting.set_password(role, &format!("{role}-1"));
+        }
+        setting
+    }
+
+    fn set_password(&self, role: &str, password: &str) {
+        std::fs::write(self.secrets.path().join(role), format!("{password}\n")).unwrap();
+    }
+
+    fn config(&self) -> ProvisionConfig {
+        let text = format!(
+            "[postgres]\nhost = '{host}'\nport = {port}\ndatabase = 'depot_shop'\nuser = 'postgres'\n\
+             passwordFile = '{superuser}'\n\
+             [[roles]]\nname = 'depot'\nschema = 'stock'\npasswordFile = '{secrets}/depot'\n\
+             [[roles]]\nname = 'ledger'\nschema = 'books'\npasswordFile = '{secrets}/ledger'\n\
+             [auditor]\nname = 'depot_auditor'\npasswordFile = '{secrets}/auditor'\n",
+            host = self.server.socket_folder().display(),
+            port = self.server.port(),
+            superuser = self.superuser.display(),
+            secrets = self.secrets.path().display(),
+        );
+        parse(Path::new("provision.toml"), &text).unwrap()
+    }
+
+    fn provision(&self) -> Vec<String> {
+        self.runtime.block_on(provision(&self.config())).unwrap()
+    }
+
+    /// Connects as a role of the configuration above.
+    fn connect(&self, user: &str, secret: &str) -> Result<PgConnection, sqlx::Error> {
+        self.connect_with(user, &self.secrets.path().join(secret))
+    }
+
+    fn connect_with(&self, user: &str, password: &Path) -> Result<PgConnection, sqlx::Error> {
+        let config = PostgresConfig {
+            host: self.server.socket_folder().display().to_string(),
+            port: self.server.port(),
+            database: "depot_shop".to_owned(),
+            user: user.to_owned(),
+            password_file: SecretFile::new(password),
+            max_connections: 1,
+            statement_timeout_milliseconds: 5_000,
+            acquire_timeout_milliseconds: 2_000,
+        };
+        let options = connect_options(&config, &Instance::new("test")).unwrap();
+        self.runtime.block_on(options.connect())
+    }
+
+    fn value(
+        &self,
+        connection: &mut PgConnection,
+        query: &'static str,
+    ) -> Result<String, sqlx::Error> {
+        self.runtime
+            .block_on(sqlx::query_scalar(query).fetch_one(connection))
+    }
+}
+
+#[test]
+fn everything_is_made_once_and_a_second_run_does_nothing() {
+    let setting = Setting::new();
+    let first = setting.provision();
+    for change in [
+        "create role depot",
+        "create role ledger",
+        "create role depot_auditor",
+        "create database depot_shop",
+        "close database depot_shop to the public",
+        "create schema stock",
+        "create schema books",
+    ] {
+        assert!(
+            first.contains(&change.to_owned()),
+            "{change} is missing in {first:?}"
+        );
+    }
+    assert_eq!(setting.provision(), Vec::<String>::new());
+}
+
+#[test]
+fn a_service_s_role_owns_its_schema_and_sees_no_other() {
+    let setting = Setting::new();
+    setting.provision();
+    let mut depot = setting.connect("depot", "depot").unwrap();
+    setting
+        .runtime
+        .block_on(async {
+            sqlx::raw_sql("CREATE TABLE pieces (count int); INSERT INTO pieces VALUES (7)")
+                .execute(&mut depot)
+                .await
+        })
+        .unwrap();
+    let schema = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'pieces'";
+    assert_eq!(setting.value(&mut depot, schema).unwrap(), "stock");
+
+    let mut ledger = setting.connect("ledger", "ledger").unwrap();
+    let read = "SELECT count::text FROM stock.pieces";
+    let refused = setting.value(&mut ledger, read).unwrap_err();
+    assert!(
+        refused.to_string().contains("permission denied"),
+        "{refused}"
+    );
+
+    let mut auditor = setting.connect("depot_auditor", "auditor").unwrap();
+    assert_eq!(setting.value(&mut auditor, read).unwrap(), "7");
+    let changed = setting
+        .value(&mut auditor, "DELETE FROM stock.pieces RETURNING '1'")
+        .unwrap_err();
+    assert!(
+        changed.to_string().contains("permission denied"),
+        "{changed}"
+    );
+}
+
+#[test]
+fn a_changed_password_is_set_again_and_only_that() {
+    let setting = Setting::new();
+    setting.provision();
+    setting.connect("depot", "depot").unwrap();
+    setting.set_password("depot", "depot-2");
+    setting.connect("depot", "depot").unwrap_err();
+    assert_eq!(setting.provision(), ["set the password of role depot"]);
+    setting.connect("depot", "depot").unwrap();
+}
+
+#[test]
+fn roles_of_others_may_not_connect() {
+    let setting = Setting::new();
+    setting.provision();
+    let refused = setting
+        .connect_with(Role::Order.name(), &setting.stranger)
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("permission denied"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn two_runs_at_once_take_turns() {
+    let setting = Setting::new();
+    let config = setting.config();
+    let (one, other) = setting
+        .runtime
+        .block_on(async { tokio::join!(provision(&config), provision(&config)) });
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one.is_empty() != other.is_empty(), "{one:?} {other:?}");
+}
