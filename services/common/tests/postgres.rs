@@ -12,7 +12,7 @@ use shop_common::config::{Instance, PostgresConfig, parse};
 use shop_common::postgres::Postgres;
 use shop_common::problem::{ConstraintProblem, DatabaseProblem, Problem, ProblemKind, is_outage};
 use shop_common::server::Shutdown;
-use shop_testkit::{Durability, Postgres as Server, Role, eventually};
+use shop_testkit::{Database, Durability, Postgres as Server, Role, eventually};
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
@@ -34,18 +34,25 @@ struct File {
     postgres: PostgresConfig,
 }
 
-/// A server of the test's own and the configuration of a pool in it.
-fn server() -> (Server, PostgresConfig) {
+/// A server of the test's own, for faults, and the configuration of a pool in it.
+fn own_server() -> (Server, PostgresConfig) {
     let server = Server::start(Durability::Off);
-    let text = tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let database = server.database().await;
-        let text = database.config_section(Role::Order, 4);
-        // It goes with its server.
-        std::mem::forget(database);
-        text
-    });
+    let (database, config) = database_in(&server);
+    // It goes with its server.
+    std::mem::forget(database);
+    (server, config)
+}
+
+/// A database of the test's own in the server that tests share.
+fn shared_server() -> (Database<'static>, PostgresConfig) {
+    database_in(Server::shared())
+}
+
+fn database_in(server: &Server) -> (Database<'_>, PostgresConfig) {
+    let database = on_a_runtime(server.database());
+    let text = database.config_section(Role::Order, 4);
     let file: File = parse(Path::new("postgres.toml"), &text).unwrap();
-    (server, file.postgres)
+    (database, file.postgres)
 }
 
 fn on_a_runtime<T>(test: impl Future<Output = T>) -> T {
@@ -72,7 +79,7 @@ async fn execute(postgres: &Postgres, statement: &'static str) -> Result<(), sql
 
 #[test]
 fn a_service_starts_while_postgres_is_down_and_migrates_when_it_is_up() {
-    let (mut server, config) = server();
+    let (mut server, config) = own_server();
     server.stop();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let postgres = runtime.block_on(async { start(&config) });
@@ -96,7 +103,7 @@ fn a_service_starts_while_postgres_is_down_and_migrates_when_it_is_up() {
 
 #[test]
 fn after_a_restart_of_postgres_the_pool_serves_again() {
-    let (mut server, config) = server();
+    let (mut server, config) = own_server();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let postgres = runtime.block_on(async {
         let postgres = start(&config);
@@ -125,7 +132,7 @@ fn after_a_restart_of_postgres_the_pool_serves_again() {
 
 #[test]
 fn connections_that_idled_through_a_restart_are_not_handed_out() {
-    let (mut server, config) = server();
+    let (mut server, config) = own_server();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let postgres = runtime.block_on(async {
         let postgres = start(&config);
@@ -141,7 +148,7 @@ fn connections_that_idled_through_a_restart_are_not_handed_out() {
 
 #[test]
 fn replicas_that_start_at_once_migrate_once() {
-    let (_server, config) = server();
+    let (_database, config) = shared_server();
     on_a_runtime(async {
         let replicas = [start(&config), start(&config), start(&config)];
         for replica in &replicas {
@@ -157,7 +164,7 @@ fn replicas_that_start_at_once_migrate_once() {
 
 #[test]
 fn a_violated_constraint_is_the_problem_that_it_stands_for() {
-    let (_server, config) = server();
+    let (_database, config) = shared_server();
     on_a_runtime(async {
         let postgres = start(&config);
         migrated(&postgres).await;
@@ -182,7 +189,7 @@ fn a_violated_constraint_is_the_problem_that_it_stands_for() {
 
 #[test]
 fn a_statement_that_takes_too_long_is_cancelled() {
-    let (_server, config) = server();
+    let (_database, config) = shared_server();
     let config = PostgresConfig {
         statement_timeout_milliseconds: 100,
         ..config
@@ -200,7 +207,7 @@ fn a_statement_that_takes_too_long_is_cancelled() {
 
 #[test]
 fn postgres_shows_which_instance_is_connected() {
-    let (_server, config) = server();
+    let (_database, config) = shared_server();
     on_a_runtime(async {
         let postgres = start(&config);
         let query = "SELECT current_setting('application_name')";
@@ -214,7 +221,7 @@ fn postgres_shows_which_instance_is_connected() {
 
 #[test]
 fn a_password_file_that_is_not_there_is_named_at_once() {
-    let (_server, config) = server();
+    let (_database, config) = shared_server();
     let config = PostgresConfig {
         password_file: shop_common::config::SecretFile::new("/nonexistent/password"),
         ..config

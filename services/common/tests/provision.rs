@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use shop_common::config::{Instance, PostgresConfig, SecretFile, parse};
 use shop_common::postgres::connect_options;
 use shop_common::provision::{ProvisionConfig, provision};
-use shop_testkit::{Durability, Postgres, Role};
+use shop_testkit::{Postgres, Role};
 use sqlx::{ConnectOptions as _, PgConnection};
 
 struct Setting {
-    server: Postgres,
+    server: &'static Postgres,
+    /// Roles and databases are the whole server's, so each test has names of its own.
+    name: String,
     superuser: PathBuf,
     stranger: PathBuf,
     secrets: tempfile::TempDir,
@@ -21,7 +23,7 @@ struct Setting {
 
 impl Setting {
     fn new() -> Self {
-        let server = Postgres::start(Durability::Off);
+        let server = Postgres::shared();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         // The test server's own roles; its databases play no part here.
         let roles = runtime.block_on(server.database());
@@ -30,6 +32,7 @@ impl Setting {
         drop(roles);
         let setting = Self {
             server,
+            name: format!("depot{:08x}", rand::random::<u32>()),
             superuser,
             stranger,
             secrets: tempfile::tempdir().unwrap(),
