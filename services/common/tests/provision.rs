@@ -50,11 +50,12 @@ impl Setting {
 
     fn config(&self) -> ProvisionConfig {
         let text = format!(
-            "[postgres]\nhost = '{host}'\nport = {port}\ndatabase = 'depot_shop'\nuser = 'postgres'\n\
+            "[postgres]\nhost = '{host}'\nport = {port}\ndatabase = '{name}'\nuser = 'postgres'\n\
              passwordFile = '{superuser}'\n\
-             [[roles]]\nname = 'depot'\nschema = 'stock'\npasswordFile = '{secrets}/depot'\n\
-             [[roles]]\nname = 'ledger'\nschema = 'books'\npasswordFile = '{secrets}/ledger'\n\
-             [auditor]\nname = 'depot_auditor'\npasswordFile = '{secrets}/auditor'\n",
+             [[roles]]\nname = '{name}_depot'\nschema = 'stock'\npasswordFile = '{secrets}/depot'\n\
+             [[roles]]\nname = '{name}_ledger'\nschema = 'books'\npasswordFile = '{secrets}/ledger'\n\
+             [auditor]\nname = '{name}_auditor'\npasswordFile = '{secrets}/auditor'\n",
+            name = self.name,
             host = self.server.socket_folder().display(),
             port = self.server.port(),
             superuser = self.superuser.display(),
@@ -68,15 +69,18 @@ impl Setting {
     }
 
     /// Connects as a role of the configuration above.
-    fn connect(&self, user: &str, secret: &str) -> Result<PgConnection, sqlx::Error> {
-        self.connect_with(user, &self.secrets.path().join(secret))
+    fn connect(&self, role: &str) -> Result<PgConnection, sqlx::Error> {
+        self.connect_with(
+            &format!("{}_{role}", self.name),
+            &self.secrets.path().join(role),
+        )
     }
 
     fn connect_with(&self, user: &str, password: &Path) -> Result<PgConnection, sqlx::Error> {
         let config = PostgresConfig {
             host: self.server.socket_folder().display().to_string(),
             port: self.server.port(),
-            database: "depot_shop".to_owned(),
+            database: self.name.clone(),
             user: user.to_owned(),
             password_file: SecretFile::new(password),
             max_connections: 1,
@@ -101,19 +105,17 @@ impl Setting {
 fn everything_is_made_once_and_a_second_run_does_nothing() {
     let setting = Setting::new();
     let first = setting.provision();
+    let name = &setting.name;
     for change in [
-        "create role depot",
-        "create role ledger",
-        "create role depot_auditor",
-        "create database depot_shop",
-        "close database depot_shop to the public",
-        "create schema stock",
-        "create schema books",
+        format!("create role {name}_depot"),
+        format!("create role {name}_ledger"),
+        format!("create role {name}_auditor"),
+        format!("create database {name}"),
+        format!("close database {name} to the public"),
+        "create schema stock".to_owned(),
+        "create schema books".to_owned(),
     ] {
-        assert!(
-            first.contains(&change.to_owned()),
-            "{change} is missing in {first:?}"
-        );
+        assert!(first.contains(&change), "{change} is missing in {first:?}");
     }
     assert_eq!(setting.provision(), Vec::<String>::new());
 }
@@ -122,7 +124,7 @@ fn everything_is_made_once_and_a_second_run_does_nothing() {
 fn a_service_s_role_owns_its_schema_and_sees_no_other() {
     let setting = Setting::new();
     setting.provision();
-    let mut depot = setting.connect("depot", "depot").unwrap();
+    let mut depot = setting.connect("depot").unwrap();
     setting
         .runtime
         .block_on(async {
@@ -134,7 +136,7 @@ fn a_service_s_role_owns_its_schema_and_sees_no_other() {
     let schema = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'pieces'";
     assert_eq!(setting.value(&mut depot, schema).unwrap(), "stock");
 
-    let mut ledger = setting.connect("ledger", "ledger").unwrap();
+    let mut ledger = setting.connect("ledger").unwrap();
     let read = "SELECT count::text FROM stock.pieces";
     let refused = setting.value(&mut ledger, read).unwrap_err();
     assert!(
@@ -142,7 +144,7 @@ fn a_service_s_role_owns_its_schema_and_sees_no_other() {
         "{refused}"
     );
 
-    let mut auditor = setting.connect("depot_auditor", "auditor").unwrap();
+    let mut auditor = setting.connect("auditor").unwrap();
     assert_eq!(setting.value(&mut auditor, read).unwrap(), "7");
     let changed = setting
         .value(&mut auditor, "DELETE FROM stock.pieces RETURNING '1'")
@@ -157,11 +159,12 @@ fn a_service_s_role_owns_its_schema_and_sees_no_other() {
 fn a_changed_password_is_set_again_and_only_that() {
     let setting = Setting::new();
     setting.provision();
-    setting.connect("depot", "depot").unwrap();
+    setting.connect("depot").unwrap();
     setting.set_password("depot", "depot-2");
-    setting.connect("depot", "depot").unwrap_err();
-    assert_eq!(setting.provision(), ["set the password of role depot"]);
-    setting.connect("depot", "depot").unwrap();
+    setting.connect("depot").unwrap_err();
+    let change = format!("set the password of role {}_depot", setting.name);
+    assert_eq!(setting.provision(), [change]);
+    setting.connect("depot").unwrap();
 }
 
 #[test]
