@@ -9,7 +9,7 @@ use crate::email::Email;
 use crate::hashing::{QueueFull, Tried};
 use crate::password::{Password, PasswordError};
 use crate::service::Auth;
-use crate::store::NewAccount;
+use crate::store::{Credentials, EMAIL_TAKEN, NewAccount};
 
 /// The account that should be there.
 #[derive(Clone)]
@@ -61,28 +61,33 @@ impl Admin {
 
     /// Makes the account, or makes it what it should be. Replicas may do so at the same time.
     pub(crate) async fn ensure(&self, auth: &Auth) -> Result<Ensured, EnsureError> {
-        let Some(found) = auth.accounts.credentials(&self.email).await? else {
-            return self.make(auth).await;
-        };
+        loop {
+            if let Some(found) = auth.accounts.credentials(&self.email).await? {
+                return self.correct(auth, found).await;
+            }
+            if self.make(auth).await? {
+                return Ok(Ensured::Made);
+            }
+        }
+    }
+
+    async fn correct(&self, auth: &Auth, found: Credentials) -> Result<Ensured, EnsureError> {
         let place = auth.hashing.place()?;
         let stored = Some(found.password_hash);
         let tried = auth.hashing.verify(place, self.password(), stored).await?;
         if found.role == Role::Admin && matches!(tried, Tried::Right { .. }) {
             return Ok(Ensured::Unchanged);
         }
-        let hash = auth
-            .hashing
-            .hash(auth.hashing.place()?, self.password())
-            .await?;
+        let place = auth.hashing.place()?;
+        let hash = auth.hashing.hash(place, self.password()).await?;
         auth.accounts.promote(found.id, &hash).await?;
         Ok(Ensured::Changed)
     }
 
-    async fn make(&self, auth: &Auth) -> Result<Ensured, EnsureError> {
-        let hash = auth
-            .hashing
-            .hash(auth.hashing.place()?, self.password())
-            .await?;
+    /// Says whether the account was made: not if another replica was faster.
+    async fn make(&self, auth: &Auth) -> Result<bool, EnsureError> {
+        let place = auth.hashing.place()?;
+        let hash = auth.hashing.hash(place, self.password()).await?;
         let account = NewAccount {
             id: Uuid::now_v7(),
             email: &self.email,
@@ -90,12 +95,21 @@ impl Admin {
             role: Role::Admin,
             test_tag: None,
         };
-        // If another replica was faster, this fails, and the next try finds its account.
-        auth.accounts.add(&account).await?;
-        Ok(Ensured::Made)
+        match auth.accounts.add(&account).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_email_taken(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn password(&self) -> Password {
         Password::tried(self.password.clone())
     }
+}
+
+fn is_email_taken(error: &sqlx::Error) -> bool {
+    let violated = error
+        .as_database_error()
+        .and_then(|error| error.constraint());
+    violated == Some(EMAIL_TAKEN)
 }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use metrics::counter;
 use shop_common::postgres::Postgres;
 use shop_common::server::Shutdown;
 use tokio::sync::watch;
 
 use crate::admin::{Admin, Ensured};
+use crate::measures;
 use crate::service::Auth;
 use crate::store::{Sessions, Swept};
 
@@ -87,7 +87,7 @@ pub(crate) fn keep_sweeping(
                 match sweep(&sessions).await {
                     Ok(swept) if swept == Swept::default() => {}
                     Ok(Swept { tokens, sessions }) => {
-                        counter!("auth_sessions_swept_total").increment(sessions);
+                        measures::swept(sessions);
                         tracing::info!(tokens, sessions, "removed what has expired");
                     }
                     Err(error) => tracing::warn!(%error, "failed to remove what has expired"),

@@ -4,10 +4,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 
+use crate::measures;
 use crate::password::{Password, PasswordError, PasswordHasher};
 
 /// Hashes and verifies passwords.
@@ -116,7 +118,9 @@ impl Hashing {
         };
         let hasher = self.hasher.clone();
         let computed = spawn_blocking(move || {
+            let begun = Instant::now();
             let result = work(&hasher);
+            measures::hashed(begun.elapsed());
             drop((thread, place));
             result
         });

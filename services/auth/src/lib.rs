@@ -10,6 +10,7 @@
 //! | `attempts` | how often one address may be tried |
 //! | `keys`, `admin`, `config` | what the configuration brings along |
 //! | `background` | what is done without being asked |
+//! | `measures` | what is counted, by name |
 //!
 //! Not here: signing and verifying (`shop-token`), what access tokens allow elsewhere, e-mail, and resetting
 //! passwords. An access token cannot be withdrawn: it is good until it expires, everywhere.
@@ -21,6 +22,7 @@ mod config;
 mod email;
 mod hashing;
 mod keys;
+mod measures;
 mod password;
 mod refresh_token;
 mod routes;
@@ -35,6 +37,7 @@ use shop_common::config::ConfigError;
 use shop_common::health::Readiness;
 use shop_common::postgres::Postgres;
 use shop_common::server::{BoundServer, ServeError, Server, Shutdown};
+use shop_common::telemetry::metrics_handle;
 
 pub use config::{AdminConfig, AuthSettings, Config, SigningConfig};
 pub use keys::KeysError;
@@ -75,6 +78,9 @@ pub async fn run(config: Config) -> Result<(), AuthError> {
 /// Takes the ports and begins what happens in the background. Postgres may be down: the service is then not ready.
 pub async fn start(config: &Config, shutdown: &Shutdown) -> Result<BoundServer, AuthError> {
     let (keys, admin) = prepare(config)?;
+    // Installs the recorder, so that what is described and counted from here on is not lost.
+    metrics_handle();
+    measures::describe();
     let postgres = Postgres::start(
         &config.postgres,
         &config.instance,

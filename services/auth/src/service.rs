@@ -1,17 +1,18 @@
 //! What the service does, without HTTP: accounts, logins, and sessions that go on.
 
-use metrics::counter;
+use std::sync::Arc;
+use std::time::Duration;
+
 use shop_common::problem::{DatabaseProblem as _, Problem, ProblemKind, Result};
 use shop_token::{Issuer, Role};
 use sqlx::PgPool;
-use std::sync::Arc;
-use std::time::Duration;
 use uuid::Uuid;
 
 use crate::attempts::{Attempts, TooMany};
 use crate::config::AuthSettings;
 use crate::email::Email;
 use crate::hashing::{Hashing, Place, Tried};
+use crate::measures;
 use crate::password::{Password, PasswordError, PasswordHasher};
 use crate::refresh_token::RefreshToken;
 use crate::store::{Account, Accounts, EMAIL_TAKEN, Lifetimes, NewAccount, Rotation, Sessions};
@@ -87,7 +88,7 @@ impl Auth {
         };
         let added = self.accounts.add(&account).await;
         added.map_err(|error| error.into_problem(&[(EMAIL_TAKEN, email_taken)]))?;
-        counter!("auth_accounts_registered_total").increment(1);
+        measures::registered();
         Ok(id)
     }
 
@@ -102,7 +103,7 @@ impl Auth {
         let tried = self.hashing.verify(place, password, stored).await;
         let (Tried::Right { replacement }, Some(account)) = (tried.map_err(internal)?, credentials)
         else {
-            counter!("auth_logins_total", "outcome" => "refused").increment(1);
+            measures::login(false);
             return Err(Problem::unauthorized().with_detail("the e-mail or the password is wrong"));
         };
         if let Some(new) = replacement {
@@ -119,7 +120,7 @@ impl Auth {
             .begin(account.id, refresh_token.hash(), self.refresh_tokens.token)
             .await
             .map_err(database)?;
-        counter!("auth_logins_total", "outcome" => "accepted").increment(1);
+        measures::login(true);
         Ok(self.tokens(
             account.id,
             account.role,
@@ -139,7 +140,7 @@ impl Auth {
                 .await
                 .map_err(database)?,
         };
-        counter!("auth_refreshes_total", "outcome" => outcome(&rotation)).increment(1);
+        measures::refresh(outcome(&rotation));
         match rotation {
             Rotation::Rotated {
                 account,
@@ -181,11 +182,11 @@ impl Auth {
     /// an address out of the count by trying many others.
     fn place_for(&self, email: &Email) -> Result<Place> {
         let place = self.hashing.place().map_err(|_| {
-            counter!("auth_hash_queue_full_total").increment(1);
+            measures::queue_full();
             Problem::busy(COME_BACK)
         })?;
         self.attempts.count(email).map_err(|TooMany(wait)| {
-            counter!("auth_attempts_limited_total").increment(1);
+            measures::limited();
             Problem::rate_limited(wait).with_detail("this e-mail was tried too often")
         })?;
         Ok(place)

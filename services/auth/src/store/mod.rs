@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 
-pub(crate) use accounts::{Account, Accounts, EMAIL_TAKEN, NewAccount};
+pub(crate) use accounts::{Account, Accounts, Credentials, EMAIL_TAKEN, NewAccount};
 pub(crate) use sessions::{Lifetimes, Rotation, Sessions, Swept};
 
 /// The migrations of the schema `auth`, for whoever needs the schema without the service.
