@@ -54,7 +54,7 @@ impl Catalogue {
         };
         for (name, document) in &documents {
             let problems = check::component(&catalogue, name, document, invalid.is_empty());
-            invalid.extend(document.refuse(problems).err());
+            invalid.extend(document.verdict(problems).err());
         }
         if invalid.is_empty() {
             Ok(catalogue)
@@ -98,28 +98,16 @@ fn parse_component(
 ) -> Result<(Document, Component), Invalid> {
     let file = template.origin.display(path);
     let document = Document::parse(&file, template.text.as_bytes(), schema)?;
-    let component: Component = match serde_json::from_value(document.root.to_json()) {
-        Ok(component) => component,
-        Err(error) => {
-            let problem = Problem::whole(error.to_string());
-            return Err(Invalid::new(file, &document.text, vec![problem]));
-        }
-    };
+    document.verdict([])?;
+    let component: Component = document.fill(document.values().clone())?;
     if component.name.as_str() != folder {
-        let span = document
-            .root
-            .find(&["name".into()])
-            .map(|node| node.span)
-            .unwrap_or_default();
+        let name = document.root.find(&["name".into()]);
+        let span = name.map(|node| node.span).unwrap_or_default();
         let message = format!(
             "the component is named `{}`, but its folder `{folder}`",
             component.name
         );
-        return Err(Invalid::new(
-            file,
-            &document.text,
-            vec![Problem::at(span, message).fix("give both the same name")],
-        ));
+        document.verdict([Problem::at(span, message).fix("give both the same name")])?;
     }
     Ok((document, component))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value as Json};
 
-use super::parse::scalar;
+use super::scalar::scalar;
 use super::{Step, Value};
 
 /// Gives the note of the value at the end of a way.

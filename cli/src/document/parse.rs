@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError};
+use saphyr_parser::{Event, Parser, ScalarStyle};
 
+use super::scalar::scalar;
+use super::syntax::syntax_problems;
 use super::{Entry, Invalid, Node, Problem, Span, Value};
 
 /// The largest document that is read, in bytes.
@@ -42,7 +44,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Parsed, Invalid> {
         }
         None => builder.run(text),
     };
-    builder.close();
+    builder.close(complete);
     Ok(Parsed {
         root: builder.root.unwrap_or(Node {
             span: Span::at(1, 1),
@@ -60,10 +62,7 @@ fn not_utf8(file: &str, bytes: &[u8], valid: usize) -> Invalid {
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
     let text = String::from_utf8_lossy(bytes).into_owned();
     let problem = if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        Problem::at(
-            Span::at(1, 1),
-            "the file is written in UTF-16, not in UTF-8",
-        )
+        Problem::whole("the file is written in UTF-16, not in UTF-8")
     } else {
         let byte = bytes.get(valid).copied().unwrap_or_default();
         Problem::at(
@@ -154,11 +153,12 @@ impl Builder {
                     Problem::at(span, "aliases (`*name`) are not supported")
                         .fix("write the value out"),
                 );
-                self.value(span, Value::Null);
+                self.forget_value();
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse(span, anchor, tag.is_some());
-                let quoted = style != ScalarStyle::Plain;
+                // What a tag would have made of a text is not asked twice.
+                let quoted = style != ScalarStyle::Plain && tag.is_none();
                 if self.awaits_key() {
                     self.key(text.into_owned(), span, quoted);
                 } else {
@@ -239,6 +239,13 @@ impl Builder {
         }
     }
 
+    /// Leaves out a value that was refused, and its key.
+    fn forget_value(&mut self) {
+        if let Some(Open::Map(_, _, key, _)) = self.open.last_mut() {
+            *key = None;
+        }
+    }
+
     fn value(&mut self, span: Span, value: Value) {
         self.values += 1;
         let node = Node { span, value };
@@ -247,6 +254,7 @@ impl Builder {
             Some(Open::List(_, items)) => items.push(node),
             Some(Open::Map(_, entries, key, _)) => {
                 if let Some((key, key_span)) = key.take()
+                    && key != "<<"
                     && !entries.iter().any(|entry| entry.key == key)
                 {
                     entries.push(Entry {
@@ -268,11 +276,12 @@ impl Builder {
     }
 
     /// Closes what a syntax error left open. The value before the error may be half of one: it is dropped.
-    fn close(&mut self) {
+    fn close(&mut self, complete: bool) {
         match self.open.last_mut() {
             Some(Open::List(_, items)) => drop(items.pop()),
             Some(Open::Map(_, entries, None, _)) => drop(entries.pop()),
-            _ => {}
+            None if !complete => self.root = None,
+            Some(Open::Map(..)) | None => {}
         }
         while !self.open.is_empty() {
             self.end();
@@ -293,164 +302,6 @@ fn convert(span: saphyr_parser::Span) -> Span {
         end_line: span.end.line(),
         end_column: span.end.col() + 1,
     }
-}
-
-pub(super) fn scalar(text: &str, quoted: bool) -> Value {
-    let as_text = || Value::Text {
-        text: text.to_owned(),
-        quoted,
-    };
-    if quoted {
-        return as_text();
-    }
-    match text {
-        "" | "~" | "null" => return Value::Null,
-        "true" => return Value::Boolean(true),
-        "false" => return Value::Boolean(false),
-        _ => {}
-    }
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let decimal = digits.starts_with(|c: char| c.is_ascii_digit())
-        && (digits == "0" || !digits.starts_with('0') || digits.starts_with("0."));
-    if decimal && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().map_or_else(|_| as_text(), Value::Integer);
-    }
-    if decimal
-        && digits
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-    {
-        return match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Value::Float(number),
-            _ => as_text(),
-        };
-    }
-    as_text()
-}
-
-/// Explains a syntax error; tabs are found in all lines at once.
-fn syntax_problems(text: &str, error: &ScanError) -> Vec<Problem> {
-    let tabs: Vec<_> = text
-        .lines()
-        .enumerate()
-        .filter_map(|(index, line)| {
-            let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
-            let tab = line[..blanks].find('\t')?;
-            (!line.trim().is_empty() && !line.trim_start().starts_with('#'))
-                .then_some((index + 1, tab + 1))
-        })
-        .map(|(line, column)| {
-            Problem::at(Span::at(line, column), "a tab is used to indent this line")
-                .fix("indent with spaces")
-        })
-        .collect();
-    if error.info().contains("tab") && !tabs.is_empty() {
-        return tabs;
-    }
-    vec![explain(text, error)]
-}
-
-/// Says what a syntax error most likely means, at a place that the reader can see.
-fn explain(text: &str, error: &ScanError) -> Problem {
-    let lines: Vec<&str> = text.lines().collect();
-    let (mut line, mut column) = (error.marker().line(), error.marker().col() + 1);
-    if lines
-        .get(line - 1)
-        .is_none_or(|line| line.trim().is_empty())
-    {
-        // The end of the file, or a line with nothing in it: point behind the last text before.
-        while line > 1
-            && lines
-                .get(line - 1)
-                .is_none_or(|line| line.trim().is_empty())
-        {
-            line -= 1;
-        }
-        column = lines
-            .get(line - 1)
-            .map_or(1, |line| line.trim_end().chars().count() + 1);
-    }
-    let here = lines.get(line - 1).copied().unwrap_or("");
-    let at = |message: &str, fix: &str| Problem::at(Span::at(line, column), message).fix(fix);
-    let info = error.info();
-    if info.contains("quoted scalar")
-        && (info.contains("end of stream") || info.contains("indentation"))
-    {
-        return at(
-            "the quote that opens here is never closed",
-            "close it on the same line",
-        );
-    }
-    if info.contains("escape") || info.contains("hexadecimal") {
-        return at(
-            "an unknown escape stands in this text",
-            "write `\\\\` for a backslash, or use single quotes",
-        );
-    }
-    if info.contains("trailing content") {
-        return at(
-            "something follows the closing quote",
-            "put the whole value in quotes; inside single quotes a quote is written twice",
-        );
-    }
-    if info.contains("mapping values are not allowed") || info.contains("illegal placement of ':'")
-    {
-        let begins = here
-            .trim_start()
-            .find(':')
-            .map(|at| at + here.len() - here.trim_start().len() + 1);
-        return if begins == Some(column) {
-            at(
-                "this line does not belong where its indentation puts it",
-                "indent it like the field above, or close what is open above it",
-            )
-        } else {
-            at(
-                "a second `: ` stands in this line",
-                "put the value in quotes, or begin a new line",
-            )
-        };
-    }
-    if info.contains("expected key") {
-        return at(
-            "this line is indented less than its siblings and more than their parent",
-            "indent it like its siblings",
-        );
-    }
-    if info.contains("simple key") {
-        return at(
-            "a `:` and a space are missing after the field's name",
-            "write `name: value`",
-        );
-    }
-    if info.contains("expected '-'") {
-        return at(
-            "a field stands among the items of a list",
-            "begin the line with `- `, or indent it",
-        );
-    }
-    if info.contains("flow mapping") || info.contains("flow sequence") || info.contains("bracket") {
-        return at(
-            "brackets do not match here",
-            "every `[` needs its `]` and every `{` its `}`",
-        );
-    }
-    if info.contains("unknown anchor") {
-        return at("aliases (`*name`) are not supported", "write the value out");
-    }
-    if info.contains("unexpected character") {
-        return at(
-            "a value cannot begin with this character",
-            "put the value in quotes",
-        );
-    }
-    if info.contains("recursion limit") {
-        return Problem::at(
-            Span::at(line, column),
-            "too many maps and lists inside each other",
-        );
-    }
-    Problem::at(Span::at(line, column), format!("this is not YAML: {info}"))
 }
 
 #[cfg(test)]
@@ -573,7 +424,12 @@ mod tests {
         let deep = "[".repeat(100_000);
         assert_eq!(
             problems(&deep),
-            ["1:25 more than 24 maps and lists inside each other"]
+            ["1:256 too many maps and lists inside each other"]
+        );
+        let deep = "- ".repeat(30);
+        assert_eq!(
+            problems(&deep),
+            ["1:49 more than 24 maps and lists inside each other"]
         );
         let wide = format!("[{}]", "1,".repeat(60_000));
         assert_eq!(problems(&wide), ["0:0 the file has more than 50000 values"]);

@@ -2,30 +2,42 @@
 //!
 //! Understands the part of JSON Schema that our own schemas use. Texts with a `format` of ours are checked by the type
 //! that will hold them, so that the message is that type's. Two keywords are ours: `x-noun` says what an entry of a
-//! map is called ("component"), `x-elsewhere` what to do about a key that belongs in another map.
+//! map is called ("component"), `x-elsewhere` what a key is that belongs in another map.
 
 use serde_json::Value as Json;
 
+use super::format::check_format;
+use super::words::{choices, counted, describe, expectation, mismatch_fix, short, types};
 use super::{Entry, Node, Problem, Span, Value, nearest};
-use crate::value::{ComponentName, Duration, EnvironmentName, Quantity};
 
-/// Reports everything in a tree that does not fit a schema. An incomplete tree lacks nothing.
-pub(super) fn check(root: &Node, schema: &Json, complete: bool) -> Vec<Problem> {
+/// What does not fit.
+pub(super) struct Misfits {
+    /// All problems.
+    pub(super) problems: Vec<Problem>,
+    /// The ways to the values that have them.
+    pub(super) ways: Vec<Vec<String>>,
+}
+
+/// Finds everything in a tree that does not fit a schema. An incomplete tree lacks nothing.
+pub(super) fn check(root: &Node, schema: &Json, complete: bool) -> Misfits {
     let mut checker = Checker {
         schema,
         complete,
         way: Vec::new(),
-        problems: Vec::new(),
+        misfits: Misfits {
+            problems: Vec::new(),
+            ways: Vec::new(),
+        },
     };
     checker.node(root, schema);
-    checker.problems
+    checker.misfits
 }
 
 struct Checker<'a> {
     schema: &'a Json,
     complete: bool,
     way: Vec<String>,
-    problems: Vec<Problem>,
+    misfits: Misfits,
 }
 
 impl<'a> Checker<'a> {
@@ -58,7 +70,7 @@ impl<'a> Checker<'a> {
             (Value::Float(number), types) if types.contains(&"number") => {
                 self.number(node, *number, schema);
             }
-            (_, types) => self.mismatch(node, schema, types),
+            _ => self.mismatch(node, schema),
         }
     }
 
@@ -128,15 +140,12 @@ impl<'a> Checker<'a> {
             let known = properties.and_then(|properties| properties.get(&entry.key));
             match known.or(others.filter(|others| others.is_object())) {
                 Some(schema_of_entry) => {
-                    if known.is_none()
-                        && let Some(format) = schema
-                            .pointer("/propertyNames/format")
-                            .and_then(Json::as_str)
-                        && let Err(why) = check_format(format, &entry.key)
-                    {
-                        self.report(Problem::at(entry.key_span, why));
-                    }
                     self.way.push(entry.key.clone());
+                    let format = schema.pointer("/propertyNames/format");
+                    let format = format.filter(|_| known.is_none()).and_then(Json::as_str);
+                    if let Err(misfit) = check_format(format.unwrap_or(""), &entry.key) {
+                        self.report(Problem::at(entry.key_span, misfit.why).fix(misfit.fix));
+                    }
                     self.node(&entry.value, schema_of_entry);
                     self.way.pop();
                 }
@@ -186,10 +195,7 @@ impl<'a> Checker<'a> {
             entry.key_span,
             format!("unknown {noun} `{}`{place}", short(key)),
         );
-        let elsewhere = schema
-            .pointer("/x-elsewhere")
-            .and_then(|map| map.get(key))
-            .and_then(Json::as_str);
+        let elsewhere = schema.get("x-elsewhere").and_then(Json::as_object);
         let known: Vec<&str> = schema
             .get("properties")
             .and_then(Json::as_object)
@@ -201,18 +207,27 @@ impl<'a> Checker<'a> {
             .iter()
             .copied()
             .filter(|name| !siblings.iter().any(|sibling| sibling.key == *name));
-        let fix = if let Some(fix) = elsewhere {
-            fix.to_owned()
+        let fix_elsewhere = |name: &str| elsewhere?.get(name).and_then(Json::as_str);
+        let names_elsewhere = elsewhere
+            .into_iter()
+            .flatten()
+            .map(|(name, _)| name.as_str());
+        let fix = if let Some(fix) = fix_elsewhere(key) {
+            format!("this is {fix}")
         } else if let Some(parent) = self.section_that_knows(key, schema) {
-            format!("it belongs into `{parent}:` here")
+            format!("it belongs under `{parent}:`")
         } else if let Some(meant) = nearest(key, free) {
             format!("did you mean `{meant}`?")
+        } else if let Some(fix) = nearest(key, names_elsewhere).and_then(fix_elsewhere) {
+            format!("did you mean {fix}?")
         } else if known.is_empty() {
             format!("remove it: there are no {noun}s here")
         } else {
             format!("the {noun}s here are: {}", known.join(", "))
         };
+        self.way.push(key.clone());
         self.report(problem.fix(fix));
+        self.way.pop();
     }
 
     /// The field beside an unknown one that holds a field of this name.
@@ -244,7 +259,8 @@ impl<'a> Checker<'a> {
         }
         let count = items.len() as f64;
         let what = self.what();
-        if let Some(least) = limit(schema, "minItems").filter(|least| count < *least) {
+        let least = limit(schema, "minItems").filter(|_| self.complete);
+        if let Some(least) = least.filter(|least| count < *least) {
             self.report(Problem::at(
                 node.span,
                 format!("{what} needs at least {}", counted(least, "item")),
@@ -260,16 +276,10 @@ impl<'a> Checker<'a> {
 
     fn text(&mut self, node: &Node, text: &str, schema: &'a Json) {
         let what = self.what();
-        if let Some(Err(why)) = schema
-            .get("format")
-            .and_then(Json::as_str)
-            .map(|format| check_format(format, text))
-        {
-            // A number that somebody wrote as a text of the wrong kind is shown with its cause.
-            self.report(Problem::at(
-                node.span,
-                format!("{what} is `{}`, but {why}", short(text)),
-            ));
+        let format = schema.get("format").and_then(Json::as_str).unwrap_or("");
+        if let Err(misfit) = check_format(format, text) {
+            let problem = Problem::at(node.span, format!("{what}: {}", misfit.why));
+            self.report(problem.fix(misfit.fix));
             return;
         }
         let length = text.chars().count() as f64;
@@ -311,7 +321,7 @@ impl<'a> Checker<'a> {
         self.report(Problem::at(node.span, problem));
     }
 
-    fn mismatch(&mut self, node: &Node, schema: &'a Json, types: &[&str]) {
+    fn mismatch(&mut self, node: &Node, schema: &'a Json) {
         let what = self.what();
         let expected = expectation(schema);
         let span = match node.value {
@@ -320,7 +330,7 @@ impl<'a> Checker<'a> {
         };
         let message = format!("{what} must be {expected}, not {}", describe(&node.value));
         let problem = Problem::at(span, message);
-        self.report(match mismatch_fix(&node.value, schema, types) {
+        self.report(match mismatch_fix(&node.value, schema) {
             Some(fix) => problem.fix(fix),
             None => problem,
         });
@@ -336,165 +346,13 @@ impl<'a> Checker<'a> {
     }
 
     fn report(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        self.misfits.problems.push(problem);
+        self.misfits.ways.push(self.way.clone());
     }
-}
-
-fn types(schema: &Json) -> Vec<&str> {
-    match schema.get("type") {
-        Some(Json::String(one)) => vec![one.as_str()],
-        Some(Json::Array(several)) => several.iter().filter_map(Json::as_str).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// The only texts that a value may be, from `enum`, `const` or a `oneOf` of them.
-fn choices(schema: &Json) -> Vec<&str> {
-    if let Some(values) = schema.get("enum").and_then(Json::as_array) {
-        return values.iter().filter_map(Json::as_str).collect();
-    }
-    if let Some(value) = schema.get("const").and_then(Json::as_str) {
-        return vec![value];
-    }
-    let alternatives = schema.get("oneOf").and_then(Json::as_array);
-    alternatives
-        .into_iter()
-        .flatten()
-        .flat_map(choices)
-        .collect()
 }
 
 fn limit(schema: &Json, keyword: &str) -> Option<f64> {
     schema.get(keyword).and_then(Json::as_f64)
-}
-
-/// What a value should be, for a message.
-fn expectation(schema: &Json) -> &'static str {
-    match schema.get("format").and_then(Json::as_str) {
-        Some("shop-duration") => return "a duration such as 500ms, 10s or 5m",
-        Some("shop-quantity") => return "a quantity such as 500m or 256Mi",
-        Some("component-name" | "environment-name") => return "a name",
-        _ => {}
-    }
-    match types(schema).first() {
-        Some(&"boolean") => "`true` or `false`",
-        Some(&"integer") => "a whole number",
-        Some(&"number") => "a number",
-        Some(&"array") => "a list",
-        Some(&"object") => "a map of fields",
-        _ => "a text",
-    }
-}
-
-fn describe(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Boolean(boolean) => format!("`{boolean}`"),
-        Value::Integer(integer) => format!("the number {integer}"),
-        Value::Float(number) => format!("the number {number}"),
-        Value::Text { text, .. } => format!("the text `{}`", short(text)),
-        Value::List(_) => "a list".to_owned(),
-        Value::Map(_) => "a map of fields".to_owned(),
-    }
-}
-
-fn mismatch_fix(value: &Value, schema: &Json, types: &[&str]) -> Option<String> {
-    let expects = |kind| types.contains(&kind);
-    match value {
-        Value::Text { text, .. } if expects("boolean") => match text.to_lowercase().as_str() {
-            "yes" | "on" | "y" | "true" => Some("write `true`".to_owned()),
-            "no" | "off" | "n" | "false" => Some("write `false`".to_owned()),
-            _ => None,
-        },
-        Value::Text { text, quoted } if expects("integer") || expects("number") => {
-            let plain: String = text.chars().filter(|c| *c != '_').collect();
-            let number = plain.trim_start_matches('0').parse::<f64>().is_ok() && !plain.is_empty();
-            match (number, quoted) {
-                (true, true) => Some(format!("write {plain} without quotes")),
-                (true, false) => Some(format!("write {}", plain.trim_start_matches('0'))),
-                _ => None,
-            }
-        }
-        Value::Integer(integer)
-            if schema.get("format").and_then(Json::as_str) == Some("shop-duration") =>
-        {
-            Some(format!("add a unit: `{integer}s` or `{integer}ms`"))
-        }
-        Value::Integer(integer) if expects("string") => {
-            Some(format!("put it in quotes: \"{integer}\""))
-        }
-        Value::Float(_) | Value::Boolean(_) if expects("string") => {
-            Some("put it in quotes".to_owned())
-        }
-        Value::Text { text, .. } if expects("array") => {
-            Some(format!("write it as a list: [{}]", short(text)))
-        }
-        Value::Integer(integer) if expects("array") => {
-            Some(format!("write it as a list: [{integer}]"))
-        }
-        Value::List(_) if expects("object") => {
-            Some("write `name: value` lines, without `-`".to_owned())
-        }
-        Value::Map(_) if expects("array") => Some("begin each item with `- `".to_owned()),
-        _ => None,
-    }
-}
-
-/// Asks the type that will hold a text whether it will.
-fn check_format(format: &str, text: &str) -> Result<(), String> {
-    fn parsed<T: std::str::FromStr>(text: &str) -> Result<(), String>
-    where
-        T::Err: ToString,
-    {
-        text.parse::<T>()
-            .map(drop)
-            .map_err(|error| error.to_string())
-    }
-    match format {
-        "shop-duration" => parsed::<Duration>(text),
-        "shop-quantity" => parsed::<Quantity>(text),
-        "component-name" => parsed::<ComponentName>(text),
-        "environment-name" => parsed::<EnvironmentName>(text),
-        "shop-currency" => currency(text),
-        "shop-version" => version(text),
-        _ => Ok(()),
-    }
-}
-
-fn currency(text: &str) -> Result<(), String> {
-    if text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        Ok(())
-    } else {
-        Err("a currency is three capital letters, as in EUR".to_owned())
-    }
-}
-
-fn version(text: &str) -> Result<(), String> {
-    let mut parts = text.split('.');
-    if parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())) {
-        Ok(())
-    } else {
-        Err("a version is numbers with dots between, as in 15 or 7.2".to_owned())
-    }
-}
-
-fn counted(number: f64, noun: &str) -> String {
-    let plural = if number > 1.0 { "s" } else { "" };
-    format!("{number} {noun}{plural}")
-}
-
-/// A text as a message can hold it.
-fn short(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .take(48)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    if line.chars().count() < text.chars().count() {
-        format!("{line}…")
-    } else {
-        line
-    }
 }
 
 fn first_character(span: Span) -> Span {

@@ -6,21 +6,17 @@ use super::defaults;
 use super::file::Complete;
 use super::model::{ComponentSettings, LoadKind, LoadProfile};
 use crate::catalogue::{Catalogue, Component, ResourceAmounts};
-use crate::document::{Document, Invalid, Node, Problem, Span, Step};
+use serde_json::Value as Json;
+
+use crate::document::{Document, Node, Problem, Span, Step};
 use crate::value::{ComponentName, EnvironmentName, Quantity};
 
-/// The environment's name: the file's own, or its file's name.
-pub(super) fn name(document: &Document, stem: &str) -> Result<EnvironmentName, Invalid> {
-    let written = document
-        .root
-        .find(&["name".into()])
-        .and_then(|node| node.as_text());
+/// The environment's name: the file's own, or its file's name. The schema has judged the file's own already.
+pub(super) fn name(document: &Document, stem: &str) -> Result<EnvironmentName, Box<Problem>> {
+    let written = document.values().get("name").and_then(Json::as_str);
     written.unwrap_or(stem).parse().map_err(|error| {
-        let problem = Problem::whole(format!(
-            "`{stem}` cannot be the environment's name: {error}"
-        ))
-        .fix("add a field `name`, or rename the file");
-        Invalid::new(&document.file, &document.text, vec![problem])
+        let message = format!("`{stem}` cannot be the environment's name: {error}");
+        Box::new(Problem::whole(message).fix("add a field `name`, or rename the file"))
     })
 }
 
@@ -44,6 +40,7 @@ pub(super) fn complete(
     check.seed(complete);
     check.objectives(complete);
     check.loads(complete);
+    check.kinds();
     check.problems
 }
 
@@ -315,25 +312,24 @@ impl Check<'_> {
             self.report(span, message, "let it last at least 1s");
         }
     }
-}
 
-/// A profile that is not one of ours must say what kind it is.
-pub(super) fn kinds(document: &Document) -> Vec<Problem> {
-    let profiles = document.root.find(&["loadProfiles".into()]);
-    profiles
-        .into_iter()
-        .flat_map(Node::entries)
-        .filter(|entry| entry.value.entry("kind").is_none())
-        .filter(|entry| !defaults::load_names().any(|name| name == entry.key))
-        .map(|entry| {
-            Problem::at(
-                entry.key_span,
-                format!(
-                    "the new load profile `{}` does not say its `kind`",
-                    entry.key
-                ),
-            )
-            .fix("add `kind:` with one of: browse, flashSale, soak, open, null")
-        })
-        .collect()
+    /// A profile that is not one of ours must say what kind it is.
+    fn kinds(&mut self) {
+        let profiles = self.document.root.find(&["loadProfiles".into()]);
+        let new = profiles
+            .into_iter()
+            .flat_map(Node::entries)
+            .filter(|entry| entry.value.entry("kind").is_none())
+            .filter(|entry| !defaults::load_names().any(|name| name == entry.key));
+        for entry in new {
+            let message = format!(
+                "the new load profile `{}` does not say its `kind`",
+                entry.key
+            );
+            self.problems.push(
+                Problem::at(entry.key_span, message)
+                    .fix("add `kind:` with one of: browse, flashSale, soak, open, null"),
+            );
+        }
+    }
 }

@@ -7,9 +7,10 @@ use crate::catalogue::{Catalogue, Component, ComponentKind};
 use crate::value::EnvironmentName;
 
 /// The complete file of an environment that asks for nothing, as far as `written` has names of its own.
-pub(super) fn of(catalogue: &Catalogue, name: &EnvironmentName, written: &Json) -> Json {
+pub(super) fn of(catalogue: &Catalogue, name: Option<&EnvironmentName>, written: &Json) -> Json {
     json!({
-        "name": name,
+        // Without a name there is a problem already; the other values are judged all the same.
+        "name": name.map_or("unnamed", EnvironmentName::as_str),
         "target": Target::default(),
         "protected": false,
         "components": components(catalogue, ComponentKind::Server),
@@ -86,7 +87,9 @@ fn load_profiles(written: &Json) -> Map<String, Json> {
         .map(|kind| (load_name(kind).to_owned(), load_profile(kind)))
         .collect();
     for (name, profile) in written.as_object().into_iter().flatten() {
-        if let Some(kind) = profile["kind"].as_str() {
+        // A new profile without a kind is a problem; the rest of it is judged all the same.
+        let unknown = (!profiles.contains_key(name)).then_some("browse");
+        if let Some(kind) = profile["kind"].as_str().or(unknown) {
             profiles.insert(name.clone(), load_profile(kind));
         }
     }

@@ -61,19 +61,16 @@ impl EnvironmentFile {
         catalogue: &Catalogue,
     ) -> Result<Self, Invalid> {
         let document = Document::parse(file, bytes, &schema(catalogue))?;
-        let written = document.root.to_json();
-        document.refuse(check::kinds(&document))?;
-        let name = check::name(&document, stem)?;
-        let mut effective = defaults::of(catalogue, &name, &written);
-        merge(&mut effective, &written);
-        let complete: Complete = serde_json::from_value(effective.clone()).map_err(|error| {
-            Invalid::new(
-                file,
-                &document.text,
-                vec![Problem::whole(error.to_string())],
-            )
-        })?;
-        document.refuse(check::complete(&document, &complete, catalogue))?;
+        let written = document.values();
+        let name = check::name(&document, stem);
+        let mut effective = defaults::of(catalogue, name.as_ref().ok(), written);
+        merge(&mut effective, written);
+        let complete: Complete = document.fill(effective.clone())?;
+        let mut problems: Vec<Problem> = name.err().map(|problem| *problem).into_iter().collect();
+        if document.is_complete() {
+            problems.extend(check::complete(&document, &complete, catalogue));
+        }
+        document.verdict(problems)?;
         Ok(Self {
             document,
             effective,

@@ -58,10 +58,13 @@ fn section(schema: &mut Json, catalogue: &Catalogue, kind: ComponentKind) {
             known.insert(other.name.to_string(), component(other));
         } else {
             let (noun, section) = match other.kind {
-                ComponentKind::Service => ("one of our services", "services"),
-                _ => ("a server", "components"),
+                ComponentKind::Service => ("service", "services"),
+                _ => ("server", "components"),
             };
-            let fix = format!("`{}` is {noun}: it belongs under `{section}:`", other.name);
+            let fix = format!(
+                "the {noun} `{}`, which belongs under `{section}:`",
+                other.name
+            );
             elsewhere.insert(other.name.to_string(), json!(fix));
         }
     }

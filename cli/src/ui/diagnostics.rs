@@ -96,7 +96,7 @@ fn excerpt(
         .chars()
         .skip(from)
         .take(WIDTH)
-        .map(|c| if c == '\t' { ' ' } else { c })
+        .map(visible_form)
         .collect();
     let shown: String = visible.iter().collect();
     let (before, after) = (
@@ -139,6 +139,15 @@ fn excerpt(
             "", ""
         ),
     );
+}
+
+/// A character as it can be shown: one that steers a terminal is not sent to it.
+fn visible_form(c: char) -> char {
+    match c {
+        '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    }
 }
 
 fn line(text: &mut String, arguments: std::fmt::Arguments<'_>) {

@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// A number without a unit says nothing.
-    #[error("a duration needs a unit: ms, s, m or h")]
+    #[error("the duration has no unit")]
     NoUnit,
     /// The unit is not one of ours.
-    #[error("unknown unit `{0}` of a duration: use ms, s, m or h")]
+    #[error("unknown unit `{0}` of a duration")]
     Unit(String),
     /// What stands before the unit is not a whole number.
-    #[error("a duration is a whole number and a unit, as in 500ms, 10s, 5m or 24h")]
+    #[error("this is no duration")]
     Number,
     /// More than a year, or more than fits.
     #[error("a duration is at most a year")]

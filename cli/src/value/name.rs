@@ -19,7 +19,7 @@ pub enum NameError {
     #[error("a name has at most {MAXIMUM_LENGTH} characters, this one has {0}")]
     TooLong(usize),
     /// It holds a character that a path or an object's name must not hold.
-    #[error("a name is made of a-z, 0-9 and '-', not {0:?}")]
+    #[error("a name cannot hold {0:?}")]
     Character(char),
     /// It begins with a digit or a dash, or ends with a dash.
     #[error("a name begins with a letter and does not end with '-'")]

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// What stands before the suffix is not a number of at most three decimals.
-    #[error("a quantity is a number and perhaps a suffix, as in 500m, 2, 256Mi or 10Gi")]
+    #[error("this is no quantity")]
     Number,
     /// The suffix is not one of ours.
-    #[error("unknown suffix `{0}` of a quantity: use m, k, M, G, T, Ki, Mi, Gi or Ti")]
+    #[error("unknown suffix `{0}` of a quantity")]
     Suffix(String),
     /// It does not fit.
     #[error("this quantity is too large")]
