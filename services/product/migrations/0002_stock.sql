@@ -24,9 +24,10 @@ CREATE TABLE product.stock_receipts (
     PRIMARY KEY (product_id, reference)
 );
 
--- How much a customer has bought or holds in a sale.
+-- How much a customer has bought or holds in a sale. There is no foreign key to the sale: to check it would cost more
+-- than to write the row, in the middle of a flash sale. Only `reserve` writes rows, for the sale that it has just read.
 CREATE TABLE product.sale_counters (
-    sale_id     uuid    NOT NULL REFERENCES product.sales ON DELETE CASCADE,
+    sale_id     uuid    NOT NULL,
     customer_id uuid    NOT NULL,
     bought      integer NOT NULL CONSTRAINT sale_counters_bought_check CHECK (bought >= 0),
     allowed     integer NOT NULL,

@@ -238,6 +238,8 @@ DECLARE
 BEGIN
     PERFORM FROM product.holds AS h WHERE h.product_id = ANY (doomed) ORDER BY h.key FOR UPDATE;
     PERFORM FROM product.stock AS s WHERE s.product_id = ANY (doomed) ORDER BY s.product_id FOR UPDATE;
+    DELETE FROM product.sale_counters AS c
+    WHERE c.sale_id IN (SELECT s.id FROM product.sales AS s WHERE s.product_id = ANY (doomed));
     DELETE FROM product.holds AS h WHERE h.product_id = ANY (doomed);
     DELETE FROM product.products AS p WHERE p.id = ANY (doomed);
     RETURN cardinality(doomed);
