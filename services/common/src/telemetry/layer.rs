@@ -34,25 +34,20 @@ async fn around(request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().cloned();
     let request_id = context.request_id.header_value();
 
-    let mut response = context
-        .scope(async move {
-            let response = next.run(request).await;
-            if needs_a_document(&response) {
-                return Problem::in_place_of(&response).into_response();
-            }
-            response
-        })
-        .await;
-
-    let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
-    let (status, elapsed) = (response.status(), started.elapsed());
-    record_request(&method, route, status, elapsed);
-    tracing::debug!(
-        %method, route, status = status.as_u16(), milliseconds = elapsed.as_secs_f64() * 1e3,
-        request_id = ?request_id, "answered"
-    );
-    response.headers_mut().insert(REQUEST_ID, request_id);
-    response
+    let answer = async move {
+        let mut response = next.run(request).await;
+        if needs_a_document(&response) {
+            response = Problem::in_place_of(&response).into_response();
+        }
+        let route = route.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+        let (status, elapsed) = (response.status(), started.elapsed());
+        record_request(&method, route, status, elapsed);
+        let (status, milliseconds) = (status.as_u16(), elapsed.as_secs_f64() * 1e3);
+        tracing::debug!(%method, route, status, milliseconds, "answered");
+        response.headers_mut().insert(REQUEST_ID, request_id);
+        response
+    };
+    context.scope(answer).await
 }
 
 /// Whether an error comes from axum or tower itself, as plain text or without a body, rather than from a handler.
