@@ -108,6 +108,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_refused_or_normalized_for_good(text in "[A-Za-zÀ-žİΣ+. ]{1,12}@[A-Za-zÀ-ž0-9.-]{1,12}|.{0,60}") {
+            if let Ok(email) = Email::parse(&text) {
+                let again = Email::parse(email.as_str());
+                proptest::prop_assert_eq!(again.as_ref(), Ok(&email));
+                proptest::prop_assert!(email.as_str().len() <= LONGEST);
+            }
+        }
+    }
+
     #[test]
     fn normalizing_twice_changes_nothing() {
         for text in [

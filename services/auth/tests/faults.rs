@@ -1,4 +1,4 @@
-//! Postgres away, restarted, or hanging. Each test breaks a server of its own.
+//! Postgres away, restarted, or hanging, and clients that go away.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -7,9 +7,10 @@ mod harness;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::{Answer, Auth, CHEAP};
+use harness::{Answer, Auth, CHEAP, PASSWORD};
 use reqwest::StatusCode;
-use shop_testkit::{Durability, Postgres, eventually};
+use serde_json::json;
+use shop_testkit::{Durability, Postgres, Role, eventually};
 use shop_token::SigningKey;
 use tempfile::TempDir;
 
@@ -184,4 +185,63 @@ async fn a_postgres_that_hangs_costs_a_request_its_time_and_no_more() {
 
     server.resume();
     recovers(&auth, "ada@example.org").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_go_away_leave_their_places_and_connections_to_others() {
+    let database = Postgres::shared().database().await;
+    let settings =
+        "[auth]\nhashMemoryKib = 64\nhashConcurrency = 1\nhashQueue = 2\nattemptsBurst = 1000\n";
+    let auth = Auth::start_with(&database, settings).await;
+    let email = "ada@example.org";
+    auth.register(email).await;
+
+    // Whoever logs in now waits for this transaction, holding a place.
+    let mut holder = database.connect(Role::Superuser).await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE auth.accounts IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut holder)
+        .await
+        .unwrap();
+    let impatient = auth.client.clone();
+    let login = async |limit| {
+        let body = json!({"email": email, "password": PASSWORD});
+        let request = impatient.post(auth.url("/api/auth/login")).json(&body);
+        request
+            .timeout(limit)
+            .send()
+            .await
+            .map(|response| response.status())
+    };
+    // Sent away by a probe that was faster, a client comes back.
+    let patient =
+        async || while login(RECOVERY).await.unwrap() == StatusCode::SERVICE_UNAVAILABLE {};
+    let all_patient = async { tokio::join!(patient(), patient(), patient()) };
+    let everybody_goes = async {
+        eventually("all places to be taken", RECOVERY, async || {
+            match login(Duration::from_millis(100)).await {
+                Ok(StatusCode::SERVICE_UNAVAILABLE) => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await;
+    };
+    tokio::select! {
+        // Dropping them closes their connections, as a client does that goes away.
+        () = everybody_goes => {}
+        _ = all_patient => panic!("nobody had to wait"),
+    }
+    eventually("a place to be free", RECOVERY, async || {
+        match login(Duration::from_millis(100)).await {
+            Err(error) if error.is_timeout() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    recovers(&auth, email).await;
+    let logins = futures_util::future::join_all((0..3).map(|_| auth.login(email)));
+    for answer in logins.await {
+        answer.ok();
+    }
 }
