@@ -1,4 +1,4 @@
-//! A database of a test's own, with the roles and schemas that the shop's provisioning makes.
+//! A database of a test's own, provisioned by the same code as the shop's.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -6,13 +6,13 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
+use shop_common::config::parse;
+use shop_common::provision::{ProvisionConfig, provision};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool};
 
 use crate::folder::Folder;
 use crate::postgres::Postgres;
-
-const TEMPLATE: &str = "shop_template";
 
 /// Who connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,11 +61,11 @@ impl Role {
 
 /// The roles' passwords and the files that hold them.
 #[derive(Debug)]
-pub(crate) struct Provisioned {
+pub(crate) struct Credentials {
     roles: Vec<(Role, String, PathBuf)>,
 }
 
-impl Provisioned {
+impl Credentials {
     pub(crate) fn new(folder: &Folder) -> Self {
         let roles = Role::ALL.map(|role| {
             let password = hex::encode(rand::random::<[u8; 16]>());
@@ -91,43 +91,33 @@ impl Provisioned {
             .unwrap_or_else(|| panic!("no role {role:?}"))
     }
 
-    /// Makes the roles and a template database with their schemas. Blocking, as servers are started outside of
-    /// any runtime.
-    pub(crate) fn provision(&self, server: &Postgres) {
-        let options = connect_options(server, Role::Superuser, "postgres");
-        let template = connect_options(server, Role::Superuser, TEMPLATE);
-        let roles: String = self
-            .roles
-            .iter()
-            .filter(|(role, ..)| *role != Role::Superuser)
-            .map(role_statements)
+    /// What `shopd provision` is told to make, for a database of this name.
+    fn config(&self, server: &Postgres, database: &str) -> ProvisionConfig {
+        let file = |role: Role| self.entry(role).2.display();
+        let services: Vec<String> = Role::ALL
+            .into_iter()
+            .filter_map(|role| {
+                let (name, schema) = (role.name(), role.schema()?);
+                let file = file(role);
+                Some(format!(
+                    "[[roles]]\nname = '{name}'\nschema = '{schema}'\npasswordFile = '{file}'\n"
+                ))
+            })
             .collect();
-        block_on(async move {
-            let mut connection = options.connect().await?;
-            connection.execute(AssertSqlSafe(roles)).await?;
-            connection.execute("CREATE DATABASE shop_template").await?;
-            connection.close().await?;
-            let mut connection = template.connect().await?;
-            for role in Role::ALL {
-                if let Some(schema) = role.schema() {
-                    let create = format!("CREATE SCHEMA {schema} AUTHORIZATION {}", role.name());
-                    connection.execute(AssertSqlSafe(create)).await?;
-                }
-            }
-            connection.close().await
-        })
-        .unwrap_or_else(|error: sqlx::Error| {
-            panic!("failed to provision the test server: {error}")
-        });
-    }
-}
-
-fn role_statements((role, password, _): &(Role, String, PathBuf)) -> String {
-    let name = role.name();
-    let create = format!("CREATE ROLE {name} LOGIN PASSWORD '{password}';");
-    match role.schema() {
-        Some(schema) => format!("{create} ALTER ROLE {name} SET search_path = {schema};"),
-        None => format!("{create} GRANT pg_read_all_data TO {name};"),
+        let text = format!(
+            "[postgres]\nhost = '{host}'\nport = {port}\ndatabase = '{database}'\nuser = '{user}'\n\
+             passwordFile = '{file}'\n{services}\
+             [auditor]\nname = '{auditor}'\npasswordFile = '{auditor_file}'\n",
+            host = server.socket_folder().display(),
+            port = server.port(),
+            user = Role::Superuser.name(),
+            file = file(Role::Superuser),
+            services = services.concat(),
+            auditor = Role::Auditor.name(),
+            auditor_file = file(Role::Auditor),
+        );
+        parse(Path::new("provision.toml"), &text)
+            .unwrap_or_else(|error| panic!("failed to write provision.toml: {error}"))
     }
 }
 
@@ -139,19 +129,13 @@ pub struct Database<'server> {
 }
 
 impl Postgres {
-    /// Makes a database that no other test sees.
+    /// Makes a database that no other test sees, the way `shopd provision` does.
     pub async fn database(&self) -> Database<'_> {
         let name = format!("shop_{}", hex::encode(rand::random::<[u8; 6]>()));
-        let statement = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
-        let options = connect_options(self, Role::Superuser, "postgres");
-        let created = async {
-            let mut connection = options.connect().await?;
-            connection.execute(AssertSqlSafe(statement)).await?;
-            connection.close().await
-        };
-        created.await.unwrap_or_else(|error: sqlx::Error| {
-            panic!("failed to create the database {name}: {error}")
-        });
+        let config = self.credentials().config(self, &name);
+        provision(&config)
+            .await
+            .unwrap_or_else(|error| panic!("failed to provision the database {name}: {error}"));
         Database { server: self, name }
     }
 }
@@ -174,7 +158,7 @@ impl Database<'_> {
 
     /// The file that holds a role's password.
     pub fn password_file(&self, role: Role) -> &Path {
-        &self.server.provisioned().entry(role).2
+        &self.server.credentials().entry(role).2
     }
 
     /// How a role connects.
@@ -184,7 +168,7 @@ impl Database<'_> {
 
     /// How a role connects, as an address that holds its password: for what takes nothing else.
     pub fn url(&self, role: Role) -> String {
-        let password = &self.server.provisioned().entry(role).1;
+        let password = &self.server.credentials().entry(role).1;
         format!(
             "postgres://{}:{password}@127.0.0.1:{}/{}",
             role.name(),
@@ -248,7 +232,7 @@ fn connect_options(server: &Postgres, role: Role, database: &str) -> PgConnectOp
         .host(&server.socket_folder().to_string_lossy())
         .port(server.port())
         .username(role.name())
-        .password(&server.provisioned().entry(role).1)
+        .password(&server.credentials().entry(role).1)
         .database(database)
         .application_name("testkit")
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::database::Provisioned;
+use crate::database::Credentials;
 use crate::folder::Folder;
 use crate::poll::wait_until;
 use crate::ports::free_port;
@@ -46,14 +46,14 @@ impl Durability {
     }
 }
 
-/// A running server with the shop's roles.
+/// A running server.
 #[derive(Debug)]
 pub struct Postgres {
     process: Process,
     data: PathBuf,
     sockets: PathBuf,
     port: u16,
-    provisioned: Provisioned,
+    credentials: Credentials,
     folder: Folder,
 }
 
@@ -69,8 +69,8 @@ impl Postgres {
         let folder = Folder::new();
         let data = folder.server_folder("data");
         let sockets = folder.server_folder("run");
-        let provisioned = Provisioned::new(&folder);
-        init(&folder, &data, &provisioned);
+        let credentials = Credentials::new(&folder);
+        init(&folder, &data, &credentials);
         let (process, port) = (0..PORT_TRIES)
             .find_map(|_| {
                 let port = free_port();
@@ -79,16 +79,14 @@ impl Postgres {
                 Some((process, port))
             })
             .unwrap_or_else(|| panic!("failed to start Postgres:\n{}", log(&folder)));
-        let server = Self {
+        Self {
             process,
             data,
             sockets,
             port,
-            provisioned,
+            credentials,
             folder,
-        };
-        server.provisioned.provision(&server);
-        server
+        }
     }
 
     /// The folder of its socket: a host name to Postgres clients.
@@ -101,8 +99,8 @@ impl Postgres {
         self.port
     }
 
-    pub(crate) fn provisioned(&self) -> &Provisioned {
-        &self.provisioned
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     /// Restarts it the way an administrator does: sessions are cut, nothing is lost.
@@ -186,8 +184,8 @@ fn signal_all(pids: &[u32], signal: Signal) {
     }
 }
 
-fn init(folder: &Folder, data: &Path, provisioned: &Provisioned) {
-    let password = folder.write("initdb-password", provisioned.superuser_password());
+fn init(folder: &Folder, data: &Path, credentials: &Credentials) {
+    let password = folder.write("initdb-password", credentials.superuser_password());
     Unprivileged::find().own(&password);
     let argv = [
         path(&programs::postgres("initdb")),
