@@ -1,7 +1,7 @@
 //! The admin router of a service: `/healthz` (alive), `/readyz` (its dependencies, each named) and `/metrics`.
 //!
 //! It listens on a port of its own that the gateway never routes to. A dependency's check has a deadline, and its
-//! result is kept for a second, so that probes cannot load what they watch.
+//! result is kept for a while, so that probes cannot load what they watch.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -26,8 +26,10 @@ use crate::telemetry::{observe, render_metrics};
 
 /// How long a check may take.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// How long its result is kept.
+/// How long it is kept that a dependency is there.
 const FRESH: Duration = Duration::from_secs(1);
+/// How long it is kept that it is not: whoever waits for a service to start should not wait for this.
+const FRESH_FAILURE: Duration = Duration::from_millis(100);
 
 type Check = Box<dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync>;
 
@@ -177,7 +179,7 @@ impl Dependency {
         // Held while checking: whoever else asks meanwhile gets this check's result.
         let mut last = self.last.lock().await;
         if let Some((seen, status)) = &*last
-            && seen.elapsed() < FRESH
+            && seen.elapsed() < if status.ready { FRESH } else { FRESH_FAILURE }
         {
             return status.clone();
         }

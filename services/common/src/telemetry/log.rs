@@ -50,7 +50,17 @@ pub fn init(config: &LogConfig, service: &str, instance: &Instance) -> Result<()
         .with(lines.with_filter(filter))
         .try_init()?;
     super::metrics::metrics_handle();
+    log_panics();
     Ok(())
+}
+
+/// A panic becomes a line of the log like everything else, with the request that it happened for.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(panic = message, place, "panicked");
+    }));
 }
 
 /// Writes each event as a JSON object: who, when, what, and for which request.

@@ -206,19 +206,15 @@ impl Service {
             .collect()
     }
 
-    /// Resident memory in bytes.
-    pub(crate) fn resident(&self) -> u64 {
+    /// Resident memory in bytes: its own, and that of files, which replicas share.
+    pub(crate) fn resident(&self) -> (u64, u64) {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            * 1024
+        let of = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            let kilobytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+            kilobytes * 1024
+        };
+        (of("RssAnon:"), of("RssFile:"))
     }
 }
