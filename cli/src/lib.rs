@@ -13,6 +13,7 @@ pub mod event;
 pub mod plan;
 pub mod project;
 pub mod render;
+pub mod shop;
 pub mod smoke;
 pub mod supervisor;
 pub mod target;

@@ -1,13 +1,55 @@
-//! Stops the shop.
+//! Stops the shop, and deletes what it kept if that was asked for.
 
 use super::Context;
+use super::target::{local_failure, local_folder, local_only};
 use crate::args::DownArgs;
-use crate::ui::Failure;
+use crate::target::local::{self, LockPatience};
+use crate::ui::{ExitCode, Failure};
 
 /// Stops the shop.
 pub(super) fn run(args: &DownArgs, context: &Context) -> Result<(), Failure> {
-    let _ = (args, context);
-    Err(Failure::new(
-        "failed to run `down`: this version does not have it yet",
-    ))
+    let loaded = context.load()?;
+    let environment = loaded.file.environment();
+    local_only(environment)?;
+    let folder = local_folder(context, environment)?;
+    let patience = LockPatience::of(args.no_wait);
+    let observer = context.ui.observer();
+    if !args.purge {
+        let stopped = super::block_on(async {
+            local::down(&folder, patience, &*observer)
+                .await
+                .map_err(local_failure)
+        })?;
+        context.ui.say(if stopped {
+            "The shop is down; data and secrets are kept"
+        } else {
+            "Nothing to do: nothing runs"
+        });
+        return Ok(());
+    }
+    if !folder.exists().map_err(local_failure)? {
+        context.ui.say("Nothing to do: there is nothing to delete");
+        return Ok(());
+    }
+    let place = folder.state_dir().display();
+    let question = format!(
+        "Stop the shop `{}` and delete all its data and secrets in {place}?",
+        environment.name
+    );
+    if !args.yes && !context.ui.confirm(&question) {
+        return Err(
+            Failure::new("failed to purge: it was not confirmed, and nothing was touched")
+                .hint("answer y, or use `--yes` in scripts")
+                .exit(ExitCode::Usage),
+        );
+    }
+    super::block_on(async {
+        local::purge(&folder, patience, &*observer)
+            .await
+            .map_err(local_failure)
+    })?;
+    context
+        .ui
+        .say(&format!("The shop is gone: {place} is deleted"));
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod render;
 mod smoke;
 mod status;
 mod supervise;
+mod target;
 mod up;
 
 use std::path::PathBuf;

@@ -1,13 +1,110 @@
 //! Shows what runs.
 
-use super::Context;
+use ::time::{Duration, OffsetDateTime};
 
-use crate::ui::Failure;
+use super::Context;
+use super::target::{local_failure, local_folder, local_only};
+use crate::catalogue::ComponentKind;
+use crate::supervisor::InstanceState;
+use crate::target::local::{self, InstanceRow, ShopStatus};
+use crate::ui::{Cell, Failure, OutputFormat, Table, Tone};
 
 /// Shows what runs.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
-    let _ = (context,);
-    Err(Failure::new(
-        "failed to run `status`: this version does not have it yet",
-    ))
+    let loaded = context.load()?;
+    let environment = loaded.file.environment();
+    local_only(environment)?;
+    let folder = local_folder(context, environment)?;
+    let is_service = |component: &str| {
+        loaded
+            .catalogue
+            .get(component)
+            .is_some_and(|component| component.kind == ComponentKind::Service)
+    };
+    let status = super::block_on(async {
+        local::status(&folder, is_service)
+            .await
+            .map_err(local_failure)
+    })?;
+    if context.ui.output() == OutputFormat::Json {
+        return context.ui.json(&status);
+    }
+    if status.instances.is_empty() {
+        context
+            .ui
+            .say(&format!("The shop `{}` is not up", status.environment));
+        context.ui.hint("`shopctl up` brings it up");
+        return Ok(());
+    }
+    context
+        .ui
+        .data(&table(&status, OffsetDateTime::now_utc()))?;
+    advise(context, &status);
+    Ok(())
+}
+
+fn table(status: &ShopStatus, now: OffsetDateTime) -> String {
+    let mut table = Table::new([
+        "INSTANCE", "ROLE", "STATE", "ADDRESS", "PID", "RESTARTS", "SINCE",
+    ]);
+    for row in &status.instances {
+        table.row([
+            row.instance.as_str().into(),
+            row.role.as_deref().unwrap_or("-").into(),
+            state(row, status.supervisor.is_some()),
+            row.address.as_str().into(),
+            row.pid
+                .map_or_else(|| "-".to_owned(), |pid| pid.to_string())
+                .into(),
+            row.restarts.to_string().into(),
+            age(now - row.since).into(),
+        ]);
+    }
+    table.render()
+}
+
+fn state(row: &InstanceRow, supervised: bool) -> Cell {
+    match row.state {
+        InstanceState::Running if row.ready => Cell::toned("running", Tone::Good),
+        // Without a supervisor nobody knows more than that the process lives.
+        InstanceState::Running if !supervised => Cell::toned("running", Tone::Doubtful),
+        InstanceState::Running => Cell::toned("running, not ready", Tone::Doubtful),
+        InstanceState::Starting => Cell::toned("starting", Tone::Doubtful),
+        InstanceState::Failed => Cell::toned("failed", Tone::Bad),
+        InstanceState::Stopped => "stopped".into(),
+    }
+}
+
+/// Says what is not well and what to do about it.
+fn advise(context: &Context, status: &ShopStatus) {
+    for row in &status.instances {
+        if let Some(detail) = &row.detail {
+            context.ui.warn(&format!("{}: {detail}", row.instance));
+        }
+    }
+    let stopped = status
+        .instances
+        .iter()
+        .all(|row| row.state == InstanceState::Stopped);
+    if status.supervisor.is_none() && !stopped {
+        context
+            .ui
+            .warn("the supervisor is gone: what dies now is not started again");
+        context
+            .ui
+            .hint("`shopctl up` starts one that takes over what still lives");
+    } else if stopped {
+        context.ui.hint("`shopctl up` brings it up");
+    }
+}
+
+/// A length of time as people say it: `12s`, `5m`, `3h`, `2d`.
+fn age(duration: Duration) -> String {
+    let seconds = duration.whole_seconds().max(0);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
 }

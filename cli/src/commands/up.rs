@@ -1,13 +1,42 @@
-//! Brings the shop up.
+//! Brings the shop up, or to what the environment file says now.
 
 use super::Context;
+use super::target::{local_failure, local_folder, local_only};
 use crate::args::UpArgs;
-use crate::ui::Failure;
+use crate::target::local::{self, LockPatience, Up};
+use crate::ui::{Failure, OutputFormat};
 
 /// Brings the shop up.
 pub(super) fn run(args: &UpArgs, context: &Context) -> Result<(), Failure> {
-    let _ = (args, context);
-    Err(Failure::new(
-        "failed to run `up`: this version does not have it yet",
-    ))
+    let loaded = context.load()?;
+    let environment = loaded.file.environment();
+    local_only(environment)?;
+    let folder = local_folder(context, environment)?;
+    let observer = context.ui.observer();
+    super::block_on(async {
+        let outcome = local::up(&Up {
+            environment,
+            catalogue: &loaded.catalogue,
+            folder: &folder,
+            patience: LockPatience::of(args.no_wait),
+            observer: &*observer,
+        })
+        .await
+        .map_err(local_failure)?;
+        if context.ui.output() == OutputFormat::Json {
+            context.ui.json(&outcome.plan)?;
+        }
+        if outcome.changed {
+            context
+                .ui
+                .say(&format!("The shop is up at {}", outcome.shop.url()));
+        } else {
+            context.ui.say(&format!(
+                "Nothing to do: the shop is up at {} as {} says",
+                outcome.shop.url(),
+                loaded.found.display()
+            ));
+        }
+        Ok(())
+    })
 }

@@ -1,1 +1,12 @@
-//! Planning: what there is and what is wanted, to an ordered list of steps.
+//! Planning: what is wanted and what there is, to an ordered list of steps that each know whether they are needed.
+//!
+//! Pure: the same input gives the same plan. Not here: looking (`target`), and carrying steps out (`target`).
+
+mod order;
+mod steps;
+
+pub use order::in_start_order;
+pub use steps::{
+    Action, Observed, ObservedInstance, Plan, Step, SupervisorSeen, Wanted, WantedInstance,
+    WantedTask, Wave, plan,
+};

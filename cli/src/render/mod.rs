@@ -1,1 +1,18 @@
-//! Rendering: a typed context through minijinja to configuration files, parsed at once.
+//! Rendering: an environment and the catalogue to what each instance runs and reads.
+//!
+//! A typed context goes through minijinja with strict undefined, and every document that has a syntax we know is parsed
+//! at once, so a bad template costs nothing: it is found before anything is touched. Not here: writing the files
+//! (`target`), and what an environment may say (`environment`).
+
+mod context;
+mod engine;
+mod error;
+mod instances;
+mod output;
+mod secret;
+
+pub use context::{Place, ProgramFile};
+pub use error::RenderError;
+pub use instances::{RenderInput, render};
+pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
+pub use secret::{Secret, SecretSet};

@@ -1,0 +1,56 @@
+//! What the commands that act on a target share.
+
+use super::Context;
+use crate::environment::{Environment, Target};
+use crate::target::local::{LocalError, LocalFolder};
+use crate::ui::{ExitCode, Failure};
+
+/// Refuses an environment whose target this version cannot act on.
+pub(super) fn local_only(environment: &Environment) -> Result<(), Failure> {
+    match environment.target {
+        Target::Local => Ok(()),
+        Target::K3s => Err(Failure::new(format!(
+            "failed to act on `{}`: its target is k3s, and this version runs the shop on one machine only",
+            environment.name
+        ))
+        .hint("set `target: local` in the environment file")
+        .exit(ExitCode::Usage)),
+    }
+}
+
+/// Where the state of an environment is on this machine.
+pub(super) fn local_folder(
+    context: &Context,
+    environment: &Environment,
+) -> Result<LocalFolder, Failure> {
+    LocalFolder::locate(environment.name.as_str(), context.state_dir.as_deref())
+        .map_err(local_failure)
+}
+
+/// What a user is told when this machine could not be brought to what was asked.
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub(super) fn local_failure(error: LocalError) -> Failure {
+    let mut failure = Failure::of(&error);
+    match &error {
+        LocalError::Unprepared(problems) => {
+            failure = failure.exit(ExitCode::Missing);
+            if problems.len() > 1 {
+                failure.causes = problems
+                    .iter()
+                    .map(|problem| problem.what.clone())
+                    .collect();
+            }
+        }
+        LocalError::Render(errors) => {
+            failure = failure.exit(ExitCode::Usage);
+            failure.causes = errors.iter().map(ToString::to_string).collect();
+        }
+        LocalError::ForeignFolder { .. } | LocalError::NoHome => {
+            failure = failure.exit(ExitCode::Usage);
+        }
+        _ => {}
+    }
+    let mut hints = error.hints();
+    hints.dedup();
+    hints.into_iter().fold(failure, Failure::hint)
+}

@@ -1,0 +1,402 @@
+//! Every instance of every enabled component, filled in.
+
+use std::collections::BTreeMap;
+
+use super::context::{
+    ComponentContext, Context, EnvironmentContext, InstanceContext, PeerContext, PeersContext,
+    Place, SecretContext, ShopContext, StateContext,
+};
+use super::engine::Engine;
+use super::output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
+use super::{RenderError, SecretSet};
+use crate::catalogue::{Catalogue, Component, ComponentKind, FileMode, FileSpec, ProbeSpec};
+use crate::environment::{ComponentSettings, Environment, Target};
+use crate::value::ComponentName;
+
+/// What rendering starts from.
+#[derive(Clone, Copy, Debug)]
+pub struct RenderInput<'a> {
+    /// What is wanted.
+    pub environment: &'a Environment,
+    /// What each component is, and its templates.
+    pub catalogue: &'a Catalogue,
+    /// Where it all lives.
+    pub place: &'a Place,
+    /// The secrets' values and files.
+    pub secrets: &'a SecretSet,
+    /// The version of the shop's own programs, and the commit that they were built from.
+    pub version: (&'a str, &'a str),
+}
+
+/// Renders all instances, or says everything that is wrong with their templates.
+pub fn render(input: &RenderInput<'_>) -> Result<Vec<RenderedInstance>, Vec<RenderError>> {
+    let renderer = Renderer {
+        input,
+        engine: Engine::new(input.catalogue.templates()),
+        peers: peers(input),
+    };
+    let mut instances = Vec::new();
+    let mut errors = Vec::new();
+    for (name, settings) in input.environment.enabled() {
+        let Some(component) = input.catalogue.get(name.as_str()) else {
+            continue;
+        };
+        for ordinal in 0..settings.replicas {
+            match renderer.instance(component, settings, ordinal) {
+                Ok(instance) => instances.push(instance),
+                // The other instances have the same templates and the same mistakes.
+                Err(mut wrong) => {
+                    errors.append(&mut wrong);
+                    break;
+                }
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(instances)
+    } else {
+        Err(errors)
+    }
+}
+
+struct Renderer<'a> {
+    input: &'a RenderInput<'a>,
+    engine: Engine<'a>,
+    peers: BTreeMap<String, PeersContext>,
+}
+
+impl Renderer<'_> {
+    fn instance(
+        &self,
+        component: &Component,
+        settings: &ComponentSettings,
+        ordinal: u32,
+    ) -> Result<RenderedInstance, Vec<RenderError>> {
+        let name = instance_name(&component.name, ordinal);
+        let public = self.context(component, settings, ordinal, false);
+        let private = self.context(component, settings, ordinal, true);
+        let mut errors = Vec::new();
+        let files = self.files(
+            component,
+            &name,
+            &component.files,
+            &public,
+            &private,
+            &mut errors,
+        );
+        let argv = self.texts(component, "run", &component.run, &public, &mut errors);
+        let values: Vec<String> = component.environment.values().cloned().collect();
+        let values = self.texts(component, "environment", &values, &public, &mut errors);
+        let tasks = if ordinal == 0 {
+            component.tasks.as_slice()
+        } else {
+            &[]
+        };
+        let tasks = tasks
+            .iter()
+            .map(|task| RenderedTask {
+                name: task.name.clone(),
+                about: task.about.clone(),
+                argv: self.texts(component, &task.name, &task.run, &public, &mut errors),
+                files: self.files(
+                    component,
+                    &name,
+                    &task.files,
+                    &public,
+                    &private,
+                    &mut errors,
+                ),
+            })
+            .collect();
+        let probe = component
+            .probe
+            .as_ref()
+            .map(|probe| self.probe(component, probe, &public, &mut errors));
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(RenderedInstance {
+            address: address(
+                &public.instance,
+                component.ports.keys().next().map(String::as_str),
+            ),
+            component: component.name.to_string(),
+            kind: component.kind,
+            ordinal,
+            ports: public.instance.ports.clone(),
+            argv,
+            environment: component.environment.keys().cloned().zip(values).collect(),
+            files,
+            probe,
+            stop: component.stop.clone(),
+            tasks,
+            programs: self.fingerprint(component),
+            name,
+        })
+    }
+
+    /// The files of an instance, each parsed as what its name says that it is.
+    fn files(
+        &self,
+        component: &Component,
+        instance: &str,
+        files: &[FileSpec],
+        public: &Context<'_>,
+        private: &Context<'_>,
+        errors: &mut Vec<RenderError>,
+    ) -> Vec<RenderedFile> {
+        let mut rendered = Vec::with_capacity(files.len());
+        for file in files {
+            let template = format!("{}/{}", component.name, file.template);
+            let context = if file.mode == FileMode::Private {
+                private
+            } else {
+                public
+            };
+            let outcome = self
+                .engine
+                .file(component.name.as_str(), &template, context)
+                .and_then(|text| {
+                    parse(&file.path, &text).map_err(|(syntax, reason)| RenderError::Document {
+                        instance: instance.to_owned(),
+                        document: file.path.clone(),
+                        template,
+                        syntax,
+                        reason,
+                    })?;
+                    Ok(text)
+                });
+            match outcome {
+                Ok(text) => rendered.push(RenderedFile {
+                    path: file.path.clone(),
+                    mode: file.mode,
+                    content: text,
+                }),
+                Err(error) => errors.push(error),
+            }
+        }
+        rendered
+    }
+
+    /// Texts of the component.yaml that are templates themselves.
+    fn texts(
+        &self,
+        component: &Component,
+        field: &str,
+        sources: &[String],
+        context: &Context<'_>,
+        errors: &mut Vec<RenderError>,
+    ) -> Vec<String> {
+        let name = format!("{}/component.yaml ({field})", component.name);
+        let mut texts = Vec::with_capacity(sources.len());
+        for source in sources {
+            match self.engine.text(&name, source, context) {
+                Ok(text) => texts.push(text),
+                Err(error) => errors.push(error),
+            }
+        }
+        texts
+    }
+
+    fn probe(
+        &self,
+        component: &Component,
+        probe: &ProbeSpec,
+        context: &Context<'_>,
+        errors: &mut Vec<RenderError>,
+    ) -> RenderedProbe {
+        RenderedProbe {
+            kind: probe.kind,
+            address: address(&context.instance, probe.port.as_deref()),
+            path: probe.path.clone(),
+            command: self.texts(component, "probe", &probe.command, context, errors),
+            user: probe.user.clone(),
+            password_file: probe
+                .secret
+                .as_ref()
+                .and_then(|name| self.input.secrets.get(name))
+                .map(|secret| secret.path.clone()),
+            interval_milliseconds: probe.interval_milliseconds,
+            timeout_milliseconds: probe.timeout_milliseconds,
+            failures: probe.failures,
+            start_seconds: probe.start_seconds,
+        }
+    }
+
+    /// What a template of this instance sees; the values of secrets only where nobody else can read them.
+    fn context<'c>(
+        &'c self,
+        component: &'c Component,
+        settings: &'c ComponentSettings,
+        ordinal: u32,
+        with_values: bool,
+    ) -> Context<'c> {
+        let input = self.input;
+        Context {
+            environment: EnvironmentContext {
+                name: input.environment.name.as_str(),
+                target: input.environment.target,
+                admin_email: &input.environment.secrets.admin_email,
+                ingress_host: &input.environment.ingress.host,
+            },
+            component: ComponentContext {
+                name: component.name.as_str(),
+                replicas: settings.replicas,
+                settings: &settings.settings,
+                storage: settings
+                    .storage
+                    .as_ref()
+                    .map(crate::value::Quantity::as_str),
+                after: self.below(component),
+            },
+            instance: instance_context(input.place, component, settings, ordinal),
+            components: &self.peers,
+            secrets: component
+                .secrets
+                .iter()
+                .filter_map(|spec| {
+                    let secret = input.secrets.get(&spec.name)?;
+                    let value = with_values.then(|| secret.expose());
+                    let path = secret.path.as_str();
+                    Some((spec.name.as_str(), SecretContext { path, value }))
+                })
+                .collect(),
+            programs: input
+                .place
+                .programs
+                .iter()
+                .map(|(name, program)| (name.as_str(), program.path.as_str()))
+                .collect(),
+            state: StateContext {
+                dir: &input.place.state_dir,
+                run_dir: &input.place.run_dir,
+            },
+            shop: ShopContext {
+                version: input.version.0,
+                commit: input.version.1,
+            },
+        }
+    }
+
+    /// The components that one leans on, of those that are enabled.
+    fn below<'c>(&self, component: &'c Component) -> Vec<&'c str> {
+        component
+            .after
+            .iter()
+            .map(ComponentName::as_str)
+            .filter(|name| self.peers.contains_key(*name))
+            .collect()
+    }
+
+    /// The programs that a component runs: those that it declares, and the shop's own if it is one of its services.
+    fn fingerprint(&self, component: &Component) -> String {
+        let own = (component.kind == ComponentKind::Service).then_some("shopd");
+        component
+            .programs
+            .iter()
+            .map(|program| program.name.as_str())
+            .chain(own)
+            .filter_map(|name| {
+                let program = self.input.place.programs.get(name)?;
+                Some(format!("{name}={};", program.fingerprint))
+            })
+            .collect()
+    }
+}
+
+/// The name of an instance.
+pub(super) fn instance_name(component: &ComponentName, ordinal: u32) -> String {
+    format!("{component}-{ordinal}")
+}
+
+fn instance_context(
+    place: &Place,
+    component: &Component,
+    settings: &ComponentSettings,
+    ordinal: u32,
+) -> InstanceContext {
+    let name = instance_name(&component.name, ordinal);
+    let folder = place.instance_dir(&name);
+    InstanceContext {
+        host: place.listen.clone(),
+        ports: ports(component, settings, ordinal),
+        listen: place.listen.clone(),
+        networks: place.networks.clone(),
+        data_dir: format!("{folder}/data"),
+        config_dir: format!("{folder}/config"),
+        run_dir: format!("{}/{name}", place.run_dir),
+        ordinal,
+        name,
+    }
+}
+
+fn ports(
+    component: &Component,
+    settings: &ComponentSettings,
+    ordinal: u32,
+) -> BTreeMap<String, u16> {
+    settings
+        .ports
+        .iter()
+        .map(|(name, first)| {
+            let shared = component.ports.get(name).is_some_and(|port| port.shared);
+            let offset = if shared { 0 } else { ordinal };
+            let port = first.saturating_add(u16::try_from(offset).unwrap_or(u16::MAX));
+            (name.clone(), port)
+        })
+        .collect()
+}
+
+/// `host:port` of a port by its name, or of the first that there is.
+fn address(instance: &InstanceContext, port: Option<&str>) -> String {
+    let number = port
+        .and_then(|name| instance.ports.get(name))
+        .or_else(|| instance.ports.values().next());
+    number.map_or_else(
+        || instance.host.clone(),
+        |number| format!("{}:{number}", instance.host),
+    )
+}
+
+/// What every component may know about the others.
+fn peers(input: &RenderInput<'_>) -> BTreeMap<String, PeersContext> {
+    let local = input.environment.target == Target::Local;
+    input
+        .environment
+        .enabled()
+        .filter_map(|(name, settings)| Some((name, settings, input.catalogue.get(name.as_str())?)))
+        .map(|(name, settings, component)| {
+            let instances = (0..settings.replicas)
+                .map(|ordinal| instance_context(input.place, component, settings, ordinal))
+                .map(|instance| PeerContext {
+                    name: instance.name,
+                    ordinal: instance.ordinal,
+                    host: instance.host,
+                    ports: instance.ports,
+                    socket_dir: local.then_some(instance.run_dir),
+                })
+                .collect();
+            let peers = PeersContext {
+                replicas: settings.replicas,
+                settings: settings.settings.clone(),
+                instances,
+            };
+            (name.to_string(), peers)
+        })
+        .collect()
+}
+
+/// Reads a document as what its name says that it is.
+fn parse(path: &str, content: &str) -> Result<(), (&'static str, String)> {
+    let extension = path.rsplit('.').next().unwrap_or_default();
+    match extension {
+        "toml" => content
+            .parse::<toml::Table>()
+            .map(drop)
+            .map_err(|error| ("TOML", error.to_string().trim_end().to_owned())),
+        "json" => serde_json::from_str::<serde_json::Value>(content)
+            .map(drop)
+            .map_err(|error| ("JSON", error.to_string())),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,39 @@
+//! Secrets as rendering sees them: a value, and the file where a process finds it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// All secrets of an environment by name.
+pub type SecretSet = BTreeMap<String, Secret>;
+
+/// A secret. Its value is in no `Debug` output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The file that holds it where the instances run.
+    pub path: String,
+    value: String,
+}
+
+impl Secret {
+    /// A secret that the file `path` holds.
+    pub fn new(path: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            value: value.into(),
+        }
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.value
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Secret")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,8 @@
+//! A running shop as its clients see it: one way in, and tokens that shopctl mints with the shop's own key.
+//!
+//! What shopctl knows of the services by name is here and in `smoke`, and nowhere else. Not here: how the shop is run.
+
+mod access;
+pub mod seed;
+
+pub use access::{Answer, Request, Shop, ShopError};

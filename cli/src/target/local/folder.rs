@@ -1,0 +1,349 @@
+//! The state folder of an environment on this machine and its run folder: where they are, how they are made, and how
+//! to know that a folder is ours.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::files::{give_to, write_atomically};
+use super::{LocalError, ServerUser};
+use crate::render::{Place, ProgramFile};
+use crate::supervisor::{RunAs, StateFolder};
+
+/// The file that says that a folder is a state folder, and whose.
+const MARKER: &str = "environment.json";
+/// The file that whoever is at work holds.
+const LOCK: &str = "lock";
+
+/// The state folder and the run folder of an environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalFolder {
+    environment: String,
+    folder: StateFolder,
+}
+
+/// What the marker says. It tells names; what runs is observed.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    environment: String,
+    run_dir: PathBuf,
+}
+
+impl LocalFolder {
+    /// Where the state of an environment is, or would be.
+    pub fn locate(environment: &str, state_dir: Option<&Path>) -> Result<Self, LocalError> {
+        let (state, run_name) = match state_dir {
+            Some(path) => {
+                let state =
+                    std::path::absolute(path).map_err(|error| LocalError::read(path, error))?;
+                // Two folders may hold environments of one name: their sockets are told apart by the folder.
+                let digest =
+                    hex::encode(&Sha256::digest(state.as_os_str().as_encoded_bytes())[..4]);
+                (state, format!("{environment}-{digest}"))
+            }
+            None => (default_state()?.join(environment), environment.to_owned()),
+        };
+        let run = run_base().join(run_name);
+        Ok(Self {
+            environment: environment.to_owned(),
+            folder: StateFolder::new(state, run),
+        })
+    }
+
+    /// The environment that lives here.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
+    /// The names inside.
+    pub fn names(&self) -> &StateFolder {
+        &self.folder
+    }
+
+    /// The state folder.
+    pub fn state_dir(&self) -> &Path {
+        self.folder.state_dir()
+    }
+
+    /// The run folder.
+    pub fn run_dir(&self) -> &Path {
+        self.folder.run_dir()
+    }
+
+    /// The folder with the secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.state_dir().join("secrets")
+    }
+
+    /// The folder with the copies of `shopd` that run.
+    pub(super) fn binaries(&self) -> PathBuf {
+        self.state_dir().join("bin")
+    }
+
+    /// An instance's configuration folder.
+    pub(super) fn config(&self, instance: &str) -> PathBuf {
+        self.folder.instance(instance).join("config")
+    }
+
+    /// An instance's data folder.
+    pub(super) fn data(&self, instance: &str) -> PathBuf {
+        self.folder.instance(instance).join("data")
+    }
+
+    /// An instance's log.
+    pub(super) fn log(&self, instance: &str) -> PathBuf {
+        self.folder.instance(instance).join("log").join("log")
+    }
+
+    /// The folders and addresses that templates see.
+    pub fn place(&self, programs: BTreeMap<String, ProgramFile>) -> Place {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        Place {
+            state_dir: text(self.state_dir()),
+            run_dir: text(self.run_dir()),
+            secrets_dir: text(&self.secrets()),
+            listen: "127.0.0.1".to_owned(),
+            networks: vec!["127.0.0.1/32".to_owned()],
+            programs,
+        }
+    }
+
+    /// Whether the state folder is there and ours. Refuses a folder that is something else.
+    pub fn exists(&self) -> Result<bool, LocalError> {
+        let state = self.state_dir();
+        match fs::metadata(state) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(LocalError::read(state, error)),
+            Ok(metadata) if !metadata.is_dir() => {
+                return Err(self.foreign(
+                    "it is not a folder",
+                    "name another folder with `--state-dir`",
+                ));
+            }
+            Ok(metadata) if metadata.uid() != Uid::effective().as_raw() => {
+                return Err(self.foreign(
+                    &format!("it belongs to user {}", metadata.uid()),
+                    "run the command as that user, or name another folder with `--state-dir`",
+                ));
+            }
+            Ok(_) => {}
+        }
+        let marker = state.join(MARKER);
+        let text = match fs::read(&marker) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return if self.is_fresh()? {
+                    Ok(false)
+                } else {
+                    Err(self.foreign(
+                        "there are files in it that shopctl did not make",
+                        "name a new or an empty folder with `--state-dir`",
+                    ))
+                };
+            }
+            Err(error) => return Err(LocalError::read(&marker, error)),
+        };
+        let found: Marker = serde_json::from_slice(&text).map_err(|error| LocalError::Corrupt {
+            path: marker,
+            reason: error.to_string(),
+        })?;
+        if found.environment == self.environment {
+            Ok(true)
+        } else {
+            Err(self.foreign(
+                &format!("it holds the environment `{}`", found.environment),
+                &format!(
+                    "use `-e {}` with it, or name another folder with `--state-dir`",
+                    found.environment
+                ),
+            ))
+        }
+    }
+
+    /// Whether nothing is in the folder but what a killed `up` may have left before its marker.
+    fn is_fresh(&self) -> Result<bool, LocalError> {
+        let state = self.state_dir();
+        let entries = fs::read_dir(state).map_err(|error| LocalError::read(state, error))?;
+        for entry in entries {
+            let name = entry
+                .map_err(|error| LocalError::read(state, error))?
+                .file_name();
+            if ![LOCK, "lost+found"].iter().any(|known| name == *known)
+                && !name.to_string_lossy().starts_with(MARKER)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn foreign(&self, reason: &str, hint: &str) -> LocalError {
+        LocalError::ForeignFolder {
+            path: self.state_dir().to_owned(),
+            reason: reason.to_owned(),
+            hint: hint.to_owned(),
+        }
+    }
+
+    /// Makes the state folder, so that a lock can be in it.
+    pub(super) fn make_state_dir(&self) -> Result<(), LocalError> {
+        make_dir(self.state_dir(), 0o755)
+    }
+
+    /// The folders that are missing or that belong to somebody else, of those that instances need.
+    pub(super) fn lacking(
+        &self,
+        instances: &[String],
+        user: ServerUser,
+    ) -> Result<Vec<PathBuf>, LocalError> {
+        let mut lacking = Vec::new();
+        for (path, mode, of_servers) in self.layout(instances) {
+            let owner = if of_servers { user.run_as() } else { None };
+            let uid = owner.map_or(Uid::effective().as_raw(), |owner| owner.uid);
+            match fs::metadata(&path) {
+                Ok(metadata)
+                    if metadata.uid() == uid && metadata.permissions().mode() & 0o777 == mode => {}
+                Ok(_) => lacking.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => lacking.push(path),
+                Err(error) => return Err(LocalError::read(&path, error)),
+            }
+        }
+        if !self.state_dir().join(MARKER).exists() {
+            lacking.push(self.state_dir().join(MARKER));
+        }
+        Ok(lacking)
+    }
+
+    /// Makes all folders that instances need, each with its owner, and the marker before them.
+    pub(super) fn make(&self, instances: &[String], user: ServerUser) -> Result<(), LocalError> {
+        let marker = Marker {
+            environment: self.environment.clone(),
+            run_dir: self.run_dir().to_owned(),
+        };
+        let text = serde_json::to_vec_pretty(&marker).map_err(|error| LocalError::Corrupt {
+            path: self.state_dir().join(MARKER),
+            reason: error.to_string(),
+        })?;
+        self.make_state_dir()?;
+        write_atomically(&self.state_dir().join(MARKER), &text, 0o644, None)?;
+        for (path, mode, of_servers) in self.layout(instances) {
+            make_dir(&path, mode)?;
+            if of_servers {
+                give_to(&path, user.run_as())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every folder with its mode and whether it belongs to the servers' user, parents first.
+    fn layout(&self, instances: &[String]) -> Vec<(PathBuf, u32, bool)> {
+        let mut layout = vec![
+            (self.state_dir().to_owned(), 0o755, false),
+            (self.secrets(), 0o700, true),
+            (self.binaries(), 0o755, false),
+            (self.folder.instances(), 0o755, false),
+            (self.run_dir().to_owned(), 0o755, false),
+        ];
+        for name in instances {
+            let instance = self.folder.instance(name);
+            layout.push((instance.clone(), 0o755, false));
+            layout.push((instance.join("config"), 0o700, true));
+            layout.push((instance.join("data"), 0o700, true));
+            layout.push((instance.join("log"), 0o755, false));
+            layout.push((self.run_dir().join(name), 0o755, true));
+        }
+        layout
+    }
+
+    /// What goes last when the state folder is deleted: the marker, and the lock that is held meanwhile.
+    pub(super) fn kept_to_the_end(&self) -> [PathBuf; 2] {
+        [self.state_dir().join(MARKER), self.state_dir().join(LOCK)]
+    }
+
+    /// The lock of whoever is at work.
+    pub(super) fn lock(&self) -> PathBuf {
+        self.state_dir().join(LOCK)
+    }
+
+    /// The first folder on the way to the state folder that the servers' user may not enter.
+    pub(super) fn closed_to(&self, user: ServerUser) -> Option<PathBuf> {
+        let run_as = user.run_as()?;
+        self.state_dir()
+            .ancestors()
+            .skip(1)
+            .find(|ancestor| !may_enter(ancestor, run_as))
+            .map(Path::to_owned)
+    }
+}
+
+fn may_enter(folder: &Path, user: RunAs) -> bool {
+    // What is not there yet is made by us, with 0755.
+    let Ok(metadata) = fs::metadata(folder) else {
+        return true;
+    };
+    let bit = if metadata.uid() == user.uid {
+        0o100
+    } else if metadata.gid() == user.gid {
+        0o010
+    } else {
+        0o001
+    };
+    metadata.permissions().mode() & bit != 0
+}
+
+/// Makes a folder and its parents. An existing one gets the mode.
+fn make_dir(path: &Path, mode: u32) -> Result<(), LocalError> {
+    let outcome = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            if metadata.permissions().mode() & 0o777 == mode {
+                return Ok(());
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        }
+        _ => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            // The mode of a made folder is narrowed by the umask.
+            .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode))),
+    };
+    outcome.map_err(|error| LocalError::write(path, error))
+}
+
+fn default_state() -> Result<PathBuf, LocalError> {
+    if Uid::effective().is_root() {
+        return Ok(PathBuf::from("/var/lib/shopctl"));
+    }
+    absolute_variable("XDG_STATE_HOME")
+        .or_else(|| absolute_variable("HOME").map(|home| home.join(".local/state")))
+        .map(|base| base.join("shopctl"))
+        .ok_or(LocalError::NoHome)
+}
+
+/// Short, because a socket's path has at most 107 bytes.
+fn run_base() -> PathBuf {
+    let uid = Uid::effective();
+    if uid.is_root() {
+        return PathBuf::from("/run/shopctl");
+    }
+    absolute_variable("XDG_RUNTIME_DIR")
+        .filter(|folder| folder.is_dir())
+        .map_or_else(
+            || PathBuf::from(format!("/tmp/shopctl-{uid}")),
+            |folder| folder.join("shopctl"),
+        )
+}
+
+/// The XDG specification says that a relative path is to be ignored.
+fn absolute_variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+}

@@ -1,0 +1,40 @@
+//! This machine: instances are processes, their files lie in a state folder, and a supervisor keeps them running.
+//!
+//! | file | does |
+//! |---|---|
+//! | `folder`, `user`, `lock` | where everything is, whose it is, and who is at work on it |
+//! | `secrets`, `files`, `binary` | what the instances read and run |
+//! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
+//! | `observe`, `up`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
+//! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
+
+mod binary;
+mod down;
+mod error;
+mod files;
+mod folder;
+mod lock;
+mod observe;
+mod ports;
+mod preflight;
+mod programs;
+mod purge;
+mod secrets;
+mod specs;
+mod status;
+mod tasks;
+mod up;
+mod user;
+
+pub use down::down;
+pub use error::LocalError;
+pub use folder::LocalFolder;
+pub use lock::{LockPatience, WorkLock};
+pub use ports::{Listener, listeners};
+pub use preflight::{Problem, preflight};
+pub use programs::{FoundProgram, find_program, version_is_at_least};
+pub use purge::purge;
+pub use secrets::{load_secrets, placeholder_secrets};
+pub use status::{InstanceRow, ShopStatus, status};
+pub use up::{Up, UpOutcome, up};
+pub use user::ServerUser;

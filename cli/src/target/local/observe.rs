@@ -1,0 +1,84 @@
+//! What there is: the supervisor's word where one answers, else what the processes' records show.
+
+use std::fs;
+
+use super::LocalError;
+use super::LocalFolder;
+use crate::plan::{ObservedInstance, SupervisorSeen};
+use crate::supervisor::{self, Client, InstanceState, InstanceStatus};
+
+/// The instances of a state folder at one moment, and who told.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub supervisor: SupervisorSeen,
+    /// The supervisor's pid, if one answers.
+    pub supervisor_pid: Option<i32>,
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// Looks at a state folder. Changes nothing and starts nothing.
+pub(super) async fn look(folder: &LocalFolder) -> Result<Sight, LocalError> {
+    match Client::connect(folder.run_dir()).await {
+        Ok(mut client) => {
+            let status = client.status().await?;
+            let current = status.commit == crate::COMMIT && !is_replaced(status.pid);
+            Ok(Sight {
+                supervisor: if current {
+                    SupervisorSeen::Current
+                } else {
+                    SupervisorSeen::Other
+                },
+                supervisor_pid: Some(status.pid),
+                instances: status.instances,
+            })
+        }
+        Err(error) if error.is_unreachable() => Ok(Sight {
+            supervisor: SupervisorSeen::Absent,
+            supervisor_pid: None,
+            instances: supervisor::observe(folder.names())?,
+        }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a process' program file has been replaced since it began, as by a new build of the same commit.
+fn is_replaced(pid: i32) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .is_ok_and(|path| path.to_string_lossy().ends_with(" (deleted)"))
+}
+
+impl Sight {
+    /// The instances as the plan compares them.
+    pub(super) fn observed(&self) -> Vec<ObservedInstance> {
+        self.instances
+            .iter()
+            .map(|instance| ObservedInstance {
+                name: instance.instance.clone(),
+                alive: instance.pid.is_some() && instance.state != InstanceState::Stopped,
+                ready: instance.ready,
+                digest: instance.spec_hash.clone(),
+                address: instance.address.clone(),
+            })
+            .collect()
+    }
+
+    /// The processes of this shop.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        self.instances
+            .iter()
+            .filter_map(|instance| instance.pid)
+            .collect()
+    }
+
+    /// Whether an instance leads its component, as the master of Redis does.
+    pub(super) fn leads(&self, name: &str) -> bool {
+        self.instances
+            .iter()
+            .any(|instance| instance.instance == name && leads(instance))
+    }
+}
+
+/// Whether an instance leads its component.
+pub(super) fn leads(instance: &InstanceStatus) -> bool {
+    matches!(instance.role.as_deref(), Some("master" | "primary"))
+}

@@ -1,0 +1,67 @@
+//! Deletes what an environment left on this machine: data, secrets, logs and sockets.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::down::stop_all;
+use super::lock::{LockPatience, WorkLock};
+use super::{LocalError, LocalFolder};
+use crate::event::Observer;
+
+/// Stops the shop and deletes its state folder. Touches nothing but a folder that is marked as this environment's.
+/// Says whether there was one.
+pub async fn purge(
+    folder: &LocalFolder,
+    patience: LockPatience,
+    observer: &dyn Observer,
+) -> Result<bool, LocalError> {
+    if !folder.exists()? {
+        return Ok(false);
+    }
+    let _lock = WorkLock::take(folder, "down --purge", patience, observer).await?;
+    stop_all(folder, observer).await?;
+    let step = format!("delete {}", folder.state_dir().display());
+    observer.started(&*step);
+    remove(folder.run_dir())?;
+    let kept = folder.kept_to_the_end();
+    // The marker goes last: a purge that is killed before finds the folder to be ours the next time.
+    let state = folder.state_dir();
+    let entries = fs::read_dir(state).map_err(|error| LocalError::read(state, error))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| LocalError::read(state, error))?;
+        if !kept.contains(&entry.path()) {
+            remove(&entry.path())?;
+        }
+    }
+    for path in kept {
+        remove(&path)?;
+    }
+    match fs::remove_dir(state) {
+        // A mount point, or a folder that its user made and may not remove, may stay: it is empty.
+        Ok(()) => {}
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied
+            ) => {}
+        Err(error) => return Err(LocalError::write(state, error)),
+    }
+    observer.done(step, true);
+    Ok(true)
+}
+
+/// Removes a file, or a folder with all that is in it. Follows no links.
+fn remove(path: &Path) -> Result<(), LocalError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(LocalError::write(path, error))
+        }
+        _ => Ok(()),
+    }
+}
