@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Order(ServiceArgs),
     /// Catalogue, stock, sales, and stock that is held for a while
     Product(ServiceArgs),
+    /// Takes every request of the shop and passes it on
+    Gateway(ServiceArgs),
     /// Makes database, roles and schemas in Postgres; changes nothing when run again
     Provision(ServiceArgs),
 }

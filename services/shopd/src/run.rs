@@ -50,6 +50,7 @@ service_config!(shop_auth::Config, "auth");
 service_config!(shop_echo::Config, "echo");
 service_config!(shop_order::Config, "order");
 service_config!(shop_product::Config, "product");
+service_config!(shop_gateway::Config, "gateway");
 
 /// Runs a service until it is told to end, or a task until it is done.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -58,6 +59,10 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Echo(args) => serve(&args, async |config| shop_echo::run(config).await),
         Command::Order(args) => serve(&args, async |config| shop_order::run(config).await),
         Command::Product(args) => serve(&args, async |config| shop_product::run(config).await),
+        // Its data path runs on runtimes of its own.
+        Command::Gateway(args) => start(&args, |config| {
+            shop_gateway::run(config).context("failed to run gateway")
+        }),
         Command::Provision(args) => prepare(&args),
     }
 }

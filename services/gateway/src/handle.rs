@@ -1,0 +1,306 @@
+//! What happens to one request, from its head to the head of its answer.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, Request, Response, Uri, Version};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use shop_common::context::{REQUEST_ID, RequestContext};
+use shop_token::Role;
+use tower::ServiceExt;
+
+use crate::address::{client_address, is_in};
+use crate::answer::Rejection;
+use crate::client::{Framing, RequestWatch};
+use crate::figures::Place;
+use crate::forward::{Forwarder, Head};
+use crate::headers::{forwarded_for, is_trusted, put_forwarding, strip_request, strip_response};
+use crate::limit::Caller;
+use crate::route::check_path;
+use crate::settings::milliseconds;
+use crate::upstream::{AnswerBody, BodyFault, RequestBody, StreamedBody};
+use crate::worker::Worker;
+
+/// The one who sends requests by a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: IpAddr,
+    pub(crate) watch: Rc<RequestWatch>,
+}
+
+/// Where a request leads.
+struct Destination {
+    place: Place,
+    /// The upstream's place, and the path there if it is another one.
+    upstream: Option<(usize, Option<&'static str>)>,
+}
+
+/// Answers a request.
+pub(crate) async fn handle(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    request: Request<Incoming>,
+) -> Result<Response<CountedBody>, Infallible> {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let framing = peer.watch.begin(parts.headers.contains_key(TRANSFER_ENCODING));
+    let mut guard = RequestGuard::new(&worker, &peer);
+    let context = RequestContext::from_request(parts.uri.path(), &parts.headers);
+    let method = parts.method.clone();
+
+    let destination = check_head(&parts, framing).and_then(|()| find(&worker, &parts));
+    let place = destination.as_ref().map_or(Place::Unmatched, |it| it.place);
+    let answer = match destination {
+        Ok(destination) => answer(&worker, &peer, &context, destination, &mut guard, parts, body, started).await,
+        Err(rejection) => Err(rejection),
+    };
+    let mut response = answer.unwrap_or_else(|rejection| rejection.into_response(&context).map(AnswerBody::Own));
+
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, context.request_id.header_value());
+    if worker.is_draining() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    let (status, elapsed) = (response.status(), started.elapsed());
+    worker.figures.count(place, &method, status, elapsed);
+    tracing::debug!(
+        %method, path = &*context.path, status = status.as_u16(), milliseconds = elapsed.as_secs_f64() * 1e3,
+        request_id = context.request_id.as_str(), "answered"
+    );
+    Ok(response.map(|body| CountedBody { body, _guard: guard }))
+}
+
+fn check_head(parts: &Parts, framing: Framing) -> Result<(), Rejection> {
+    match framing {
+        Framing::Single => {}
+        Framing::Double => return Err(Rejection::framing("both Content-Length and Transfer-Encoding are given")),
+        Framing::Unknown => {
+            return Err(Rejection::framing("a request with Transfer-Encoding must wait for the answer before it"));
+        }
+    }
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Rejection::method());
+    }
+    let hosts = parts.headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+        return Err(Rejection::framing("exactly one Host is needed"));
+    }
+    check_path(parts.uri.path()).map_err(Rejection::path)
+}
+
+fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
+    let path = parts.uri.path();
+    if let Some(index) = worker.shared.routes.find(path) {
+        let upstream = worker.shared.routes.all()[index].upstream;
+        return Ok(Destination { place: Place::Route(index), upstream: Some((upstream, None)) });
+    }
+    if matches!(path, "/" | "/openapi.json") {
+        return Ok(Destination { place: Place::Own, upstream: None });
+    }
+    let described = path.strip_prefix("/openapi/").and_then(|rest| rest.strip_suffix(".json"));
+    let upstream = described.and_then(|name| worker.upstreams.iter().position(|it| it.name() == name));
+    match upstream {
+        Some(upstream) if matches!(parts.method, Method::GET | Method::HEAD) => {
+            Ok(Destination { place: Place::Own, upstream: Some((upstream, Some("/openapi.json"))) })
+        }
+        Some(_) => Err(Rejection::method()),
+        None => Err(shop_common::problem::Problem::not_found().into()),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the pieces of one request, each needed whole")]
+async fn answer(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    context: &RequestContext,
+    destination: Destination,
+    guard: &mut RequestGuard,
+    parts: Parts,
+    body: Incoming,
+    now: Instant,
+) -> Result<Response<AnswerBody>, Rejection> {
+    if worker.is_overloaded() {
+        worker.figures.shed.increment(1);
+        return Err(Rejection::busy());
+    }
+    admit(worker, peer, &parts.headers, now).await?;
+    let Some((place, path)) = destination.upstream else {
+        return Ok(answer_own(worker, context, parts).await);
+    };
+    let upstream = &worker.upstreams[place];
+    if !upstream.has_room() {
+        worker.figures.shed.increment(1);
+        return Err(Rejection::busy());
+    }
+    guard.enter_upstream(place);
+
+    let head = outgoing_head(worker, peer, context, parts, path, &body);
+    let most = worker.shared.gateway.max_body_bytes;
+    let body = take_body(worker, &head.headers, body).await?;
+    let forwarder =
+        Forwarder { upstream, budget: &worker.budget, figures: &worker.upstream_figures[place] };
+    let (response, lease) =
+        forwarder.forward(head, body).await.map_err(|error| Rejection::forward(&error, upstream.name(), most))?;
+    let stall = milliseconds(worker.shared.gateway.stall_milliseconds);
+    let (mut parts, incoming) = response.into_parts();
+    strip_response(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Ok(Response::from_parts(parts, AnswerBody::upstream(incoming, lease, stall)))
+}
+
+/// Verifies who calls and counts the request against the caller's limit. A bad token is counted by address, so
+/// that guessing is limited too.
+async fn admit(worker: &Worker, peer: &Peer, headers: &HeaderMap, now: Instant) -> Result<(), Rejection> {
+    let shared = &worker.shared;
+    let by_address = || {
+        let address = client_address(peer.address, forwarded_for(headers), &shared.trusted_proxies);
+        Caller::address(address, is_in(&shared.local_addresses, address))
+    };
+    let identified = shared.keys.authenticate(headers).await;
+    let caller = match &identified {
+        Ok(Some(claims)) => Caller::subject(claims.sub, claims.role == Role::Admin),
+        Ok(None) | Err(_) => by_address(),
+    };
+    if let Err(refusal) = shared.limiter.check(caller, now) {
+        worker.figures.rate_limited.increment(1);
+        return Err(Rejection::rate(&caller, &refusal));
+    }
+    identified.map(|_| ()).map_err(Rejection::from)
+}
+
+fn outgoing_head(
+    worker: &Worker,
+    peer: &Peer,
+    context: &RequestContext,
+    parts: Parts,
+    path: Option<&'static str>,
+    body: &Incoming,
+) -> Head {
+    let Parts { method, uri, mut headers, .. } = parts;
+    let trusted = is_trusted(peer.address, &worker.shared.trusted_proxies);
+    strip_request(&mut headers, trusted);
+    put_forwarding(&mut headers, peer.address, trusted);
+    context.propagate(&mut headers);
+    headers.entry(HOST).or_insert_with(|| HeaderValue::from_static("shop"));
+    // hyper would take a body of unknown length off these, although the client sent one.
+    if matches!(method, Method::GET | Method::HEAD) && !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let uri = path.map_or_else(|| origin_form(uri), Uri::from_static);
+    Head { method, uri, headers }
+}
+
+/// A proxy sends path and query only, even if it was sent a whole address.
+fn origin_form(uri: Uri) -> Uri {
+    if uri.authority().is_none() {
+        return uri;
+    }
+    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+}
+
+/// Reads a small body whole, so that slow clients bother no upstream and it can be sent again; streams the rest.
+async fn take_body(worker: &Worker, headers: &HeaderMap, body: Incoming) -> Result<RequestBody, Rejection> {
+    let settings = &worker.shared.gateway;
+    if body.is_end_stream() {
+        return Ok(RequestBody::whole(Bytes::new()));
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    if length.is_some_and(|length: u64| length > settings.max_body_bytes) {
+        return Err(Rejection::too_large(settings.max_body_bytes));
+    }
+    let (total, stall) = (milliseconds(settings.body_milliseconds), milliseconds(settings.stall_milliseconds));
+    let streamed = StreamedBody::new(body, settings.max_body_bytes, total, stall);
+    match length {
+        Some(length) if length <= settings.buffer_bytes => read_whole(streamed, length)
+            .await
+            .map(RequestBody::whole)
+            .map_err(|fault| Rejection::body(fault, settings.max_body_bytes)),
+        _ => Ok(RequestBody::Streamed(streamed)),
+    }
+}
+
+async fn read_whole(mut body: StreamedBody, length: u64) -> Result<Bytes, BodyFault> {
+    let mut whole = BytesMut::new();
+    loop {
+        let Some(frame) = std::future::poll_fn(|context| body.poll(context)).await else {
+            return Ok(whole.freeze());
+        };
+        let Ok(data) = frame?.into_data() else { continue };
+        // Most bodies come in one piece, which then need not be copied.
+        if whole.is_empty() && data.len() as u64 == length {
+            return Ok(data);
+        }
+        whole.extend_from_slice(&data);
+    }
+}
+
+async fn answer_own(worker: &Worker, context: &RequestContext, parts: Parts) -> Response<AnswerBody> {
+    let request = Request::from_parts(parts, axum::body::Body::empty());
+    let answer = context.clone().scope(worker.own.clone().oneshot(request)).await;
+    answer.unwrap_or_else(|never| match never {}).map(AnswerBody::Own)
+}
+
+/// Counts a request for as long as it is being answered.
+pub(crate) struct RequestGuard {
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    upstream: Option<usize>,
+}
+
+impl RequestGuard {
+    fn new(worker: &Rc<Worker>, peer: &Rc<Peer>) -> Self {
+        worker.in_flight.set(worker.in_flight.get() + 1);
+        Self { worker: Rc::clone(worker), peer: Rc::clone(peer), upstream: None }
+    }
+
+    fn enter_upstream(&mut self, place: usize) {
+        let count = self.worker.upstreams[place].in_flight();
+        count.set(count.get() + 1);
+        self.upstream = Some(place);
+    }
+}
+
+impl Drop for RequestGuard {
+    fn drop(&mut self) {
+        self.worker.in_flight.set(self.worker.in_flight.get() - 1);
+        if let Some(place) = self.upstream {
+            let count = self.worker.upstreams[place].in_flight();
+            count.set(count.get() - 1);
+        }
+        self.peer.watch.end();
+    }
+}
+
+/// An answer's body that counts as in flight until its end.
+pub(crate) struct CountedBody {
+    body: AnswerBody,
+    _guard: RequestGuard,
+}
+
+impl Body for CountedBody {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
