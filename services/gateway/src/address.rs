@@ -22,12 +22,20 @@ impl FromStr for Network {
     type Err = NetworkError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || NetworkError { text: text.to_owned() };
-        let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+        let wrong = || NetworkError {
+            text: text.to_owned(),
+        };
+        let (address, bits) = text
+            .split_once('/')
+            .map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.parse().map_err(|_| wrong())?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
         let bits = bits.map_or(Ok(longest), |bits| bits.parse::<u8>().map_err(|_| wrong()))?;
-        if bits > longest { Err(wrong()) } else { Ok(Self { address, bits }) }
+        if bits > longest {
+            Err(wrong())
+        } else {
+            Ok(Self { address, bits })
+        }
     }
 }
 
@@ -69,7 +77,9 @@ pub(crate) fn client_address<'a>(
     let mut client = peer.to_canonical();
     let mut listed = forwarded_for.rev().flat_map(|line| line.rsplit(','));
     while is_in(trusted, client) {
-        let Some(before) = listed.next().and_then(|text| read_forwarded(text.trim())) else { break };
+        let Some(before) = listed.next().and_then(|text| read_forwarded(text.trim())) else {
+            break;
+        };
         client = before;
     }
     client
@@ -77,9 +87,14 @@ pub(crate) fn client_address<'a>(
 
 /// An element of `X-Forwarded-For`: an address, some proxies add a port.
 fn read_forwarded(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.split_once(']')).map_or(text, |(inner, _)| inner);
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map_or(text, |(inner, _)| inner);
     let address = bare.parse::<IpAddr>().ok();
-    address.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|it| it.ip())).map(|it| it.to_canonical())
+    address
+        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|it| it.ip()))
+        .map(|it| it.to_canonical())
 }
 
 /// The address that anonymous callers are counted by: IPv4 whole, IPv6 by its /64, which is one customer's at least.
@@ -117,7 +132,15 @@ mod tests {
 
     #[test]
     fn wrong_networks_are_refused_with_their_text() {
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "::1/129", "10.0.0.0/", "10.0.0.0/-1", "name"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::1/129",
+            "10.0.0.0/",
+            "10.0.0.0/-1",
+            "name",
+        ] {
             let error = text.parse::<Network>().unwrap_err();
             assert!(error.to_string().contains(&format!("`{text}`")), "{error}");
         }
@@ -125,15 +148,24 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_cannot_forge_its_address() {
-        let found = client_address(address("203.0.113.9"), ["1.2.3.4"].into_iter(), &networks(&["10.0.0.0/8"]));
+        let found = client_address(
+            address("203.0.113.9"),
+            ["1.2.3.4"].into_iter(),
+            &networks(&["10.0.0.0/8"]),
+        );
         assert_eq!(found, address("203.0.113.9"));
     }
 
     #[test]
     fn behind_trusted_proxies_the_last_untrusted_address_counts() {
         let trusted = networks(&["10.0.0.0/8"]);
-        let seen = |lines: &[&'static str]| client_address(address("10.0.0.1"), lines.iter().copied(), &trusted);
-        assert_eq!(seen(&["6.6.6.6, 203.0.113.9, 10.0.0.2"]), address("203.0.113.9"));
+        let seen = |lines: &[&'static str]| {
+            client_address(address("10.0.0.1"), lines.iter().copied(), &trusted)
+        };
+        assert_eq!(
+            seen(&["6.6.6.6, 203.0.113.9, 10.0.0.2"]),
+            address("203.0.113.9")
+        );
         assert_eq!(seen(&["6.6.6.6", "203.0.113.9"]), address("203.0.113.9"));
         assert_eq!(seen(&["203.0.113.9:4711"]), address("203.0.113.9"));
         assert_eq!(seen(&["[2001:db8::1]:4711"]), address("2001:db8::1"));
@@ -144,7 +176,13 @@ mod tests {
 
     #[test]
     fn ipv6_callers_are_counted_by_their_64() {
-        assert_eq!(counted_address(address("2001:db8:1:2:3:4:5:6")), address("2001:db8:1:2::"));
-        assert_eq!(counted_address(address("::ffff:192.0.2.1")), address("192.0.2.1"));
+        assert_eq!(
+            counted_address(address("2001:db8:1:2:3:4:5:6")),
+            address("2001:db8:1:2::")
+        );
+        assert_eq!(
+            counted_address(address("::ffff:192.0.2.1")),
+            address("192.0.2.1")
+        );
     }
 }

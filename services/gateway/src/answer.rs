@@ -27,7 +27,11 @@ pub(crate) struct Rejection {
 
 impl From<Problem> for Rejection {
     fn from(problem: Problem) -> Self {
-        Self { status: problem.status(), problem, close: false }
+        Self {
+            status: problem.status(),
+            problem,
+            close: false,
+        }
     }
 }
 
@@ -39,7 +43,10 @@ impl Rejection {
 
     /// A request whose end could be understood in two ways; nothing more is read from the connection.
     pub(crate) fn framing(detail: &'static str) -> Self {
-        Self { close: true, ..Problem::validation(detail).into() }
+        Self {
+            close: true,
+            ..Problem::validation(detail).into()
+        }
     }
 
     /// A method that means something else to a proxy.
@@ -52,13 +59,18 @@ impl Rejection {
         let (policy, burst) = (caller.class().name(), refusal.rate.burst());
         let seconds = |time: Duration| time.as_secs_f64().ceil().max(1.0);
         let (window, reset) = (seconds(refusal.rate.window()), seconds(refusal.retry_after));
-        let header = |text: String| HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let header = |text: String| {
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+        };
         Problem::rate_limited(refusal.retry_after)
             .with_header(
                 HeaderName::from_static("ratelimit-policy"),
                 header(format!("\"{policy}\";q={burst};w={window}")),
             )
-            .with_header(HeaderName::from_static("ratelimit"), header(format!("\"{policy}\";r=0;t={reset}")))
+            .with_header(
+                HeaderName::from_static("ratelimit"),
+                header(format!("\"{policy}\";r=0;t={reset}")),
+            )
             .into()
     }
 
@@ -71,25 +83,29 @@ impl Rejection {
     pub(crate) fn too_large(most: u64) -> Self {
         Self {
             close: true,
-            ..Problem::new(ProblemKind::TooLarge).with_detail(format!("at most {most} bytes are accepted")).into()
+            ..Problem::new(ProblemKind::TooLarge)
+                .with_detail(format!("at most {most} bytes are accepted"))
+                .into()
         }
     }
 
     /// No answer to pass on.
     pub(crate) fn forward(error: &ForwardError, service: &str, most: u64) -> Self {
         match error {
-            ForwardError::Unavailable => {
-                Problem::unavailable(SOON).with_detail(format!("{service} does not answer at the moment")).into()
-            }
+            ForwardError::Unavailable => Problem::unavailable(SOON)
+                .with_detail(format!("{service} does not answer at the moment"))
+                .into(),
             ForwardError::Unknown => Self {
                 status: StatusCode::BAD_GATEWAY,
                 ..Problem::unavailable(SOON)
-                    .with_detail(format!("the connection to {service} broke; the request may have been acted upon"))
+                    .with_detail(format!(
+                        "the connection to {service} broke; the request may have been acted upon"
+                    ))
                     .into()
             },
-            ForwardError::Late => {
-                Problem::new(ProblemKind::Timeout).with_detail(format!("{service} did not answer in time")).into()
-            }
+            ForwardError::Late => Problem::new(ProblemKind::Timeout)
+                .with_detail(format!("{service} did not answer in time"))
+                .into(),
             ForwardError::Body(fault) => Self::body(*fault, most),
         }
     }
@@ -101,7 +117,9 @@ impl Rejection {
             BodyFault::Late => Self {
                 status: StatusCode::REQUEST_TIMEOUT,
                 close: true,
-                ..Problem::new(ProblemKind::Timeout).with_detail("the body came too slowly").into()
+                ..Problem::new(ProblemKind::Timeout)
+                    .with_detail("the body came too slowly")
+                    .into()
             },
             BodyFault::Broken => Self::framing("the body broke off or is malformed"),
         }
@@ -109,13 +127,17 @@ impl Rejection {
 
     /// The answer to one request.
     pub(crate) fn into_response(self, context: &RequestContext) -> Response {
-        let mut document = self.problem.document(Some(&context.path), Some(context.request_id.as_str()));
+        let mut document = self
+            .problem
+            .document(Some(&context.path), Some(context.request_id.as_str()));
         document["status"] = self.status.as_u16().into();
         let mut response = self.problem.into_response_for(None, None);
         *response.body_mut() = document.to_string().into();
         *response.status_mut() = self.status;
         if self.close {
-            response.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
+            response
+                .headers_mut()
+                .insert(http::header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

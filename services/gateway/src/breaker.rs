@@ -29,7 +29,12 @@ pub(crate) struct Breaker {
 impl Breaker {
     /// Opens after `threshold` doubtful failures in a row, and is then probed every `pause`.
     pub(crate) fn new(threshold: u32, pause: Duration) -> Self {
-        Self { threshold, pause, failures: 0, open: None }
+        Self {
+            threshold,
+            pause,
+            failures: 0,
+            open: None,
+        }
     }
 
     /// Whether requests may go there.
@@ -106,7 +111,10 @@ mod tests {
     fn probes_are_paced_and_only_one_of_them_closes_it() {
         let start = Instant::now();
         let mut breaker = Breaker::new(1, PAUSE);
-        assert!(!breaker.take_probe(start), "a closed circuit needs no probe");
+        assert!(
+            !breaker.take_probe(start),
+            "a closed circuit needs no probe"
+        );
         breaker.failed(Fault::Doubtful, start);
         assert!(!breaker.take_probe(start));
         assert!(breaker.take_probe(start + PAUSE));

@@ -51,7 +51,8 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Config, String> {
-        shop_common::config::parse(Path::new("gateway.toml"), text).map_err(|error| error.to_string())
+        shop_common::config::parse(Path::new("gateway.toml"), text)
+            .map_err(|error| error.to_string())
     }
 
     const SMALL: &str = "
@@ -99,6 +100,9 @@ mod tests {
     #[test]
     fn an_unknown_setting_is_refused_by_name() {
         let error = parse(&format!("{SMALL}\n[gateway]\nmaxBodyByte = 1\n")).unwrap_err();
-        assert!(error.contains("maxBodyByte") && error.contains("maxBodyBytes"), "{error}");
+        assert!(
+            error.contains("maxBodyByte") && error.contains("maxBodyBytes"),
+            "{error}"
+        );
     }
 }

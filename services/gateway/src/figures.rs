@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use metrics::{Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, gauge, histogram,
+};
 
 /// The route label of requests that lead nowhere.
 const UNMATCHED: &str = "unmatched";
@@ -102,7 +104,13 @@ impl RequestFigures {
     }
 
     /// Counts an answered request.
-    pub(crate) fn count(&self, place: Place, method: &Method, status: StatusCode, elapsed: Duration) {
+    pub(crate) fn count(
+        &self,
+        place: Place,
+        method: &Method,
+        status: StatusCode,
+        elapsed: Duration,
+    ) {
         let method = method_label(method);
         self.counts
             .borrow_mut()
@@ -133,11 +141,23 @@ impl RequestFigures {
 
 /// Says what the gateway's own metrics mean.
 pub(crate) fn describe() {
-    describe_counter!("gateway_upstream_requests_total", "Tries at upstreams, by what became of them.");
-    describe_counter!("gateway_rate_limited_total", "Requests refused for their rate.");
-    describe_counter!("gateway_shed_total", "Requests refused because the gateway has too much to do.");
+    describe_counter!(
+        "gateway_upstream_requests_total",
+        "Tries at upstreams, by what became of them."
+    );
+    describe_counter!(
+        "gateway_rate_limited_total",
+        "Requests refused for their rate."
+    );
+    describe_counter!(
+        "gateway_shed_total",
+        "Requests refused because the gateway has too much to do."
+    );
     describe_gauge!("gateway_client_connections", "Open connections of clients.");
-    describe_gauge!("gateway_limited_callers", "Callers whose rate is being watched.");
+    describe_gauge!(
+        "gateway_limited_callers",
+        "Callers whose rate is being watched."
+    );
 }
 
 /// The method if it is one of HTTP's own: callers must not be able to make up label values.

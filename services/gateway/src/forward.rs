@@ -65,14 +65,22 @@ enum Next {
 
 impl Forwarder<'_> {
     /// The head of the answer, from whichever endpoint it comes.
-    pub(crate) async fn forward(&self, head: Head, body: RequestBody) -> Result<(Response<Incoming>, Lease), ForwardError> {
+    pub(crate) async fn forward(
+        &self,
+        head: Head,
+        body: RequestBody,
+    ) -> Result<(Response<Incoming>, Lease), ForwardError> {
         self.budget.borrow_mut().deposit();
         let deadline = tokio::time::Instant::now() + self.upstream.limits().timeout;
         let body_fault = match &body {
             RequestBody::Streamed(streamed) => streamed.fault(),
             RequestBody::Whole(_) => Rc::new(Cell::new(None)),
         };
-        let spare = if is_repeatable(&head.method, &head.headers) { body.again().map(|body| (head.clone(), body)) } else { None };
+        let spare = if is_repeatable(&head.method, &head.headers) {
+            body.again().map(|body| (head.clone(), body))
+        } else {
+            None
+        };
         let mut request = head.with(body);
         let mut tried: Vec<Rc<Endpoint>> = Vec::new();
         loop {
@@ -82,8 +90,18 @@ impl Forwarder<'_> {
             };
             let attempt = endpoint.attempt(request, deadline).await;
             let may_try_again = |tries: usize| tries + 1 < MAX_TRIES as usize;
-            let again = || spare.as_ref().and_then(|(head, body)| Some(head.clone().with(body.again()?)));
-            match self.judge(&endpoint, attempt, may_try_again(tried.len()), body_fault.get(), again)? {
+            let again = || {
+                spare
+                    .as_ref()
+                    .and_then(|(head, body)| Some(head.clone().with(body.again()?)))
+            };
+            match self.judge(
+                &endpoint,
+                attempt,
+                may_try_again(tried.len()),
+                body_fault.get(),
+                again,
+            )? {
                 Next::Answer(response, lease) => return Ok((response, lease)),
                 Next::Again(next) => request = next,
             }
@@ -104,7 +122,9 @@ impl Forwarder<'_> {
             return Err(fault.into());
         }
         let (error, unsent) = match attempt {
-            Ok((response, lease)) => return Ok(self.judge_answer(endpoint, response, lease, may_try_again, again)),
+            Ok((response, lease)) => {
+                return Ok(self.judge_answer(endpoint, response, lease, may_try_again, again));
+            }
             Err(AttemptError::Late { .. }) => {
                 endpoint.failed(Fault::Doubtful, now);
                 self.figures.count(Outcome::Late);
@@ -117,8 +137,15 @@ impl Forwarder<'_> {
                 (ForwardError::Unavailable, Some(*request))
             }
             // A connection that closed just before it was used says nothing about the endpoint.
-            Err(AttemptError::Broken { request: Some(request), .. }) => (ForwardError::Unavailable, Some(*request)),
-            Err(AttemptError::Broken { endpoint: name, error, request: None }) => {
+            Err(AttemptError::Broken {
+                request: Some(request),
+                ..
+            }) => (ForwardError::Unavailable, Some(*request)),
+            Err(AttemptError::Broken {
+                endpoint: name,
+                error,
+                request: None,
+            }) => {
                 endpoint.failed(Fault::Doubtful, now);
                 self.figures.count(Outcome::Broken);
                 tracing::debug!(upstream = self.upstream.name(), endpoint = name, %error, "a request was cut short");
@@ -167,7 +194,11 @@ impl Forwarder<'_> {
 
     fn pay(&self, now: Instant) -> bool {
         let paid = self.budget.borrow_mut().withdraw(now);
-        self.figures.count(if paid { Outcome::Retried } else { Outcome::RetryRefused });
+        self.figures.count(if paid {
+            Outcome::Retried
+        } else {
+            Outcome::RetryRefused
+        });
         paid
     }
 }

@@ -63,7 +63,10 @@ pub struct Gateway {
 
 /// Runs a gateway until it is asked to end.
 pub fn run(config: Config) -> Result<(), GatewayError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(GatewayError::Start)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(GatewayError::Start)?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals().map_err(GatewayError::Start)?;
         Gateway::bind(config, shutdown).await?.serve().await
@@ -77,23 +80,42 @@ impl Gateway {
         metrics_handle();
         describe();
         let keys = KeySource::start(&config.tokens, shutdown.clone())?;
-        let names: Vec<&str> = checked.upstreams.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = checked
+            .upstreams
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         let own = own::router(config.instance.as_str(), &checked.routes, &names)?;
         let shared = Shared::new(checked, config.http.drain(), keys.clone(), own);
 
         let (address, listeners) = bind_all(config.http.listen, config.http.worker_threads())?;
         let admin_address = config.http.admin_listen;
-        let failed = |source| ListenError { address: admin_address, source };
+        let failed = |source| ListenError {
+            address: admin_address,
+            source,
+        };
         let admin = TcpListener::bind(admin_address).await.map_err(failed)?;
         let admin_address = admin.local_addr().map_err(failed)?;
-        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, shutdown.clone()));
+        let redis = config
+            .redis
+            .as_ref()
+            .map(|redis| Redis::start(redis, shutdown.clone()));
         let readiness = Readiness::builder().keys(&keys);
         let readiness = match &redis {
             Some(redis) => readiness.redis(redis),
             None => readiness,
         };
         let readiness = readiness.build();
-        Ok(Self { address, admin_address, listeners, admin, shared, redis, readiness, shutdown })
+        Ok(Self {
+            address,
+            admin_address,
+            listeners,
+            admin,
+            shared,
+            redis,
+            readiness,
+            shutdown,
+        })
     }
 
     /// Where clients connect.
@@ -114,7 +136,9 @@ impl Gateway {
             let worker = worker::spawn(index, Arc::clone(&self.shared), listener, stopped.clone());
             workers.push(worker.map_err(GatewayError::Start)?);
         }
-        let admin = tokio::spawn(axum::serve(self.admin, admin_router(self.readiness.clone())).into_future());
+        let admin = tokio::spawn(
+            axum::serve(self.admin, admin_router(self.readiness.clone())).into_future(),
+        );
         let upkeep = tokio::spawn(keep_up(Arc::clone(&self.shared)));
         let sharing = self.redis.map(|redis| {
             let pause = milliseconds(self.shared.gateway.limits.share_milliseconds);
@@ -138,7 +162,9 @@ impl Gateway {
 
 fn join(workers: Vec<std::thread::JoinHandle<io::Result<()>>>) -> Result<(), GatewayError> {
     for worker in workers {
-        let outcome = worker.join().unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
+        let outcome = worker
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("a worker panicked")));
         outcome.map_err(GatewayError::Worker)?;
     }
     Ok(())

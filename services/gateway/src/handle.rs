@@ -50,7 +50,9 @@ pub(crate) async fn handle(
 ) -> Result<Response<CountedBody>, Infallible> {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
-    let framing = peer.watch.begin(parts.headers.contains_key(TRANSFER_ENCODING));
+    let framing = peer
+        .watch
+        .begin(parts.headers.contains_key(TRANSFER_ENCODING));
     let mut guard = RequestGuard::new(&worker, &peer);
     let context = RequestContext::from_request(parts.uri.path(), &parts.headers);
     let method = parts.method.clone();
@@ -58,10 +60,23 @@ pub(crate) async fn handle(
     let destination = check_head(&parts, framing).and_then(|()| find(&worker, &parts));
     let place = destination.as_ref().map_or(Place::Unmatched, |it| it.place);
     let answer = match destination {
-        Ok(destination) => answer(&worker, &peer, &context, destination, &mut guard, parts, body, started).await,
+        Ok(destination) => {
+            answer(
+                &worker,
+                &peer,
+                &context,
+                destination,
+                &mut guard,
+                parts,
+                body,
+                started,
+            )
+            .await
+        }
         Err(rejection) => Err(rejection),
     };
-    let mut response = answer.unwrap_or_else(|rejection| rejection.into_response(&context).map(AnswerBody::Own));
+    let mut response =
+        answer.unwrap_or_else(|rejection| rejection.into_response(&context).map(AnswerBody::Own));
 
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, context.request_id.header_value());
@@ -74,15 +89,24 @@ pub(crate) async fn handle(
         %method, path = &*context.path, status = status.as_u16(), milliseconds = elapsed.as_secs_f64() * 1e3,
         request_id = context.request_id.as_str(), "answered"
     );
-    Ok(response.map(|body| CountedBody { body, _guard: guard }))
+    Ok(response.map(|body| CountedBody {
+        body,
+        _guard: guard,
+    }))
 }
 
 fn check_head(parts: &Parts, framing: Framing) -> Result<(), Rejection> {
     match framing {
         Framing::Single => {}
-        Framing::Double => return Err(Rejection::framing("both Content-Length and Transfer-Encoding are given")),
+        Framing::Double => {
+            return Err(Rejection::framing(
+                "both Content-Length and Transfer-Encoding are given",
+            ));
+        }
         Framing::Unknown => {
-            return Err(Rejection::framing("a request with Transfer-Encoding must wait for the answer before it"));
+            return Err(Rejection::framing(
+                "a request with Transfer-Encoding must wait for the answer before it",
+            ));
         }
     }
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -99,23 +123,36 @@ fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
     let path = parts.uri.path();
     if let Some(index) = worker.shared.routes.find(path) {
         let upstream = worker.shared.routes.all()[index].upstream;
-        return Ok(Destination { place: Place::Route(index), upstream: Some((upstream, None)) });
+        return Ok(Destination {
+            place: Place::Route(index),
+            upstream: Some((upstream, None)),
+        });
     }
     if matches!(path, "/" | "/openapi.json") {
-        return Ok(Destination { place: Place::Own, upstream: None });
+        return Ok(Destination {
+            place: Place::Own,
+            upstream: None,
+        });
     }
-    let described = path.strip_prefix("/openapi/").and_then(|rest| rest.strip_suffix(".json"));
-    let upstream = described.and_then(|name| worker.upstreams.iter().position(|it| it.name() == name));
+    let described = path
+        .strip_prefix("/openapi/")
+        .and_then(|rest| rest.strip_suffix(".json"));
+    let upstream =
+        described.and_then(|name| worker.upstreams.iter().position(|it| it.name() == name));
     match upstream {
-        Some(upstream) if matches!(parts.method, Method::GET | Method::HEAD) => {
-            Ok(Destination { place: Place::Own, upstream: Some((upstream, Some("/openapi.json"))) })
-        }
+        Some(upstream) if matches!(parts.method, Method::GET | Method::HEAD) => Ok(Destination {
+            place: Place::Own,
+            upstream: Some((upstream, Some("/openapi.json"))),
+        }),
         Some(_) => Err(Rejection::method()),
         None => Err(shop_common::problem::Problem::not_found().into()),
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the pieces of one request, each needed whole")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the pieces of one request, each needed whole"
+)]
 async fn answer(
     worker: &Rc<Worker>,
     peer: &Peer,
@@ -144,24 +181,41 @@ async fn answer(
     let head = outgoing_head(worker, peer, context, parts, path, &body);
     let most = worker.shared.gateway.max_body_bytes;
     let body = take_body(worker, &head.headers, body).await?;
-    let forwarder =
-        Forwarder { upstream, budget: &worker.budget, figures: &worker.upstream_figures[place] };
-    let (response, lease) =
-        forwarder.forward(head, body).await.map_err(|error| Rejection::forward(&error, upstream.name(), most))?;
+    let forwarder = Forwarder {
+        upstream,
+        budget: &worker.budget,
+        figures: &worker.upstream_figures[place],
+    };
+    let (response, lease) = forwarder
+        .forward(head, body)
+        .await
+        .map_err(|error| Rejection::forward(&error, upstream.name(), most))?;
     let stall = milliseconds(worker.shared.gateway.stall_milliseconds);
     let (mut parts, incoming) = response.into_parts();
     strip_response(&mut parts.headers);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
-    Ok(Response::from_parts(parts, AnswerBody::upstream(incoming, lease, stall)))
+    Ok(Response::from_parts(
+        parts,
+        AnswerBody::upstream(incoming, lease, stall),
+    ))
 }
 
 /// Verifies who calls and counts the request against the caller's limit. A bad token is counted by address, so
 /// that guessing is limited too.
-async fn admit(worker: &Worker, peer: &Peer, headers: &HeaderMap, now: Instant) -> Result<(), Rejection> {
+async fn admit(
+    worker: &Worker,
+    peer: &Peer,
+    headers: &HeaderMap,
+    now: Instant,
+) -> Result<(), Rejection> {
     let shared = &worker.shared;
     let by_address = || {
-        let address = client_address(peer.address, forwarded_for(headers), &shared.trusted_proxies);
+        let address = client_address(
+            peer.address,
+            forwarded_for(headers),
+            &shared.trusted_proxies,
+        );
         Caller::address(address, is_in(&shared.local_addresses, address))
     };
     let identified = shared.keys.authenticate(headers).await;
@@ -184,18 +238,32 @@ fn outgoing_head(
     path: Option<&'static str>,
     body: &Incoming,
 ) -> Head {
-    let Parts { method, uri, mut headers, .. } = parts;
+    let Parts {
+        method,
+        uri,
+        mut headers,
+        ..
+    } = parts;
     let trusted = is_trusted(peer.address, &worker.shared.trusted_proxies);
     strip_request(&mut headers, trusted);
     put_forwarding(&mut headers, peer.address, trusted);
     context.propagate(&mut headers);
-    headers.entry(HOST).or_insert_with(|| HeaderValue::from_static("shop"));
+    headers
+        .entry(HOST)
+        .or_insert_with(|| HeaderValue::from_static("shop"));
     // hyper would take a body of unknown length off these, although the client sent one.
-    if matches!(method, Method::GET | Method::HEAD) && !body.is_end_stream() && !headers.contains_key(CONTENT_LENGTH) {
+    if matches!(method, Method::GET | Method::HEAD)
+        && !body.is_end_stream()
+        && !headers.contains_key(CONTENT_LENGTH)
+    {
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let uri = path.map_or_else(|| origin_form(uri), Uri::from_static);
-    Head { method, uri, headers }
+    Head {
+        method,
+        uri,
+        headers,
+    }
 }
 
 /// A proxy sends path and query only, even if it was sent a whole address.
@@ -203,20 +271,32 @@ fn origin_form(uri: Uri) -> Uri {
     if uri.authority().is_none() {
         return uri;
     }
-    uri.path_and_query().cloned().map_or_else(|| Uri::from_static("/"), Uri::from)
+    uri.path_and_query()
+        .cloned()
+        .map_or_else(|| Uri::from_static("/"), Uri::from)
 }
 
 /// Reads a small body whole, so that slow clients bother no upstream and it can be sent again; streams the rest.
-async fn take_body(worker: &Worker, headers: &HeaderMap, body: Incoming) -> Result<RequestBody, Rejection> {
+async fn take_body(
+    worker: &Worker,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<RequestBody, Rejection> {
     let settings = &worker.shared.gateway;
     if body.is_end_stream() {
         return Ok(RequestBody::whole(Bytes::new()));
     }
-    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     if length.is_some_and(|length: u64| length > settings.max_body_bytes) {
         return Err(Rejection::too_large(settings.max_body_bytes));
     }
-    let (total, stall) = (milliseconds(settings.body_milliseconds), milliseconds(settings.stall_milliseconds));
+    let (total, stall) = (
+        milliseconds(settings.body_milliseconds),
+        milliseconds(settings.stall_milliseconds),
+    );
     let streamed = StreamedBody::new(body, settings.max_body_bytes, total, stall);
     match length {
         Some(length) if length <= settings.buffer_bytes => read_whole(streamed, length)
@@ -233,7 +313,9 @@ async fn read_whole(mut body: StreamedBody, length: u64) -> Result<Bytes, BodyFa
         let Some(frame) = std::future::poll_fn(|context| body.poll(context)).await else {
             return Ok(whole.freeze());
         };
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
         // Most bodies come in one piece, which then need not be copied.
         if whole.is_empty() && data.len() as u64 == length {
             return Ok(data);
@@ -242,10 +324,19 @@ async fn read_whole(mut body: StreamedBody, length: u64) -> Result<Bytes, BodyFa
     }
 }
 
-async fn answer_own(worker: &Worker, context: &RequestContext, parts: Parts) -> Response<AnswerBody> {
+async fn answer_own(
+    worker: &Worker,
+    context: &RequestContext,
+    parts: Parts,
+) -> Response<AnswerBody> {
     let request = Request::from_parts(parts, axum::body::Body::empty());
-    let answer = context.clone().scope(worker.own.clone().oneshot(request)).await;
-    answer.unwrap_or_else(|never| match never {}).map(AnswerBody::Own)
+    let answer = context
+        .clone()
+        .scope(worker.own.clone().oneshot(request))
+        .await;
+    answer
+        .unwrap_or_else(|never| match never {})
+        .map(AnswerBody::Own)
 }
 
 /// Counts a request for as long as it is being answered.
@@ -258,7 +349,11 @@ pub(crate) struct RequestGuard {
 impl RequestGuard {
     fn new(worker: &Rc<Worker>, peer: &Rc<Peer>) -> Self {
         worker.in_flight.set(worker.in_flight.get() + 1);
-        Self { worker: Rc::clone(worker), peer: Rc::clone(peer), upstream: None }
+        Self {
+            worker: Rc::clone(worker),
+            peer: Rc::clone(peer),
+            upstream: None,
+        }
     }
 
     fn enter_upstream(&mut self, place: usize) {

@@ -60,7 +60,11 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
 
 fn strip(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
     // Almost no message has anything to take off, and then nothing is allocated.
-    let mut going: Vec<HeaderName> = headers.keys().filter(|name| goes(name.as_str())).cloned().collect();
+    let mut going: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| goes(name.as_str()))
+        .cloned()
+        .collect();
     if headers.contains_key(CONNECTION) {
         going.extend(named_by_connection(headers));
     }
@@ -86,7 +90,11 @@ pub(crate) fn put_forwarding(headers: &mut HeaderMap, peer: IpAddr, from_trusted
     let peer = peer.to_canonical();
     let mut chain = String::new();
     if from_trusted_proxy {
-        for value in headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()) {
+        for value in headers
+            .get_all(FORWARDED_FOR)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+        {
             chain.push_str(value);
             chain.push_str(", ");
         }
@@ -113,7 +121,10 @@ pub(crate) fn is_trusted(peer: IpAddr, trusted: &[Network]) -> bool {
 
 /// The lines of `X-Forwarded-For`, for [`crate::address::client_address`].
 pub(crate) fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
-    headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok())
+    headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
 }
 
 #[cfg(test)]
@@ -123,7 +134,10 @@ mod tests {
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                value.parse().unwrap(),
+            );
         }
         headers
     }
@@ -157,7 +171,11 @@ mod tests {
 
     #[test]
     fn connection_cannot_take_off_what_frames_the_message() {
-        let mut seen = headers(&[("connection", "host, content-length, close"), ("host", "shop"), ("content-length", "3")]);
+        let mut seen = headers(&[
+            ("connection", "host, content-length, close"),
+            ("host", "shop"),
+            ("content-length", "3"),
+        ]);
         strip_request(&mut seen, false);
         assert_eq!(names(&seen), ["content-length", "host"]);
     }
@@ -195,7 +213,16 @@ mod tests {
         assert_eq!(seen["x-forwarded-for"], "192.0.2.1");
         assert_eq!(seen["x-forwarded-proto"], "http");
         assert_eq!(seen["x-forwarded-host"], "shop.example");
-        assert_eq!(names(&seen), ["host", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+        assert_eq!(
+            names(&seen),
+            [
+                "host",
+                "via",
+                "x-forwarded-for",
+                "x-forwarded-host",
+                "x-forwarded-proto"
+            ]
+        );
     }
 
     #[test]
@@ -214,7 +241,10 @@ mod tests {
         assert_eq!(seen["x-forwarded-for"], "192.0.2.9, 10.0.0.2, 10.0.0.1");
         assert_eq!(seen["x-forwarded-proto"], "https");
         assert_eq!(seen["x-forwarded-host"], "shop.example");
-        assert_eq!(seen.get_all("via").iter().collect::<Vec<_>>(), ["1.1 edge", PSEUDONYM]);
+        assert_eq!(
+            seen.get_all("via").iter().collect::<Vec<_>>(),
+            ["1.1 edge", PSEUDONYM]
+        );
         assert!(!seen.contains_key("forwarded"));
     }
 }

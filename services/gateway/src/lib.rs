@@ -17,7 +17,7 @@
 //! Each [`worker`](worker) is a thread with a runtime, a listener (`SO_REUSEPORT`), upstream connections and circuits
 //! of its own, so a request never changes threads. Shared are only the table of rates and the keys of tokens.
 //!
-//! Not here: any knowledge of what a request means, TLS, HTTP/2 and WebSockets.
+//! Not here: any knowledge of what a request means, TLS, HTTP/2 and upgrades to other protocols.
 
 mod address;
 mod answer;

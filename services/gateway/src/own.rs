@@ -41,13 +41,20 @@ pub(crate) struct IndexRoute {
 /// The document of the gateway's own paths. Each service has a document of its own.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "shop gateway", description = "The shop's front door. Each service describes its paths at /openapi/{service}.json."),
+    info(
+        title = "shop gateway",
+        description = "The shop's front door. Each service describes its paths at /openapi/{service}.json."
+    ),
     paths(index, service_document)
 )]
 struct Api;
 
 /// The router for `/` and `/openapi.json`.
-pub(crate) fn router(instance: &str, routes: &Routes, upstreams: &[&str]) -> Result<Router, serde_json::Error> {
+pub(crate) fn router(
+    instance: &str,
+    routes: &Routes,
+    upstreams: &[&str],
+) -> Result<Router, serde_json::Error> {
     let routes = routes.all().iter().map(|route| {
         let service = upstreams.get(route.upstream).copied().unwrap_or_default();
         IndexRoute {

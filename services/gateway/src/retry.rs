@@ -15,7 +15,8 @@ const QUIET_RATE: f64 = 10.0;
 
 /// Whether sending the request twice has the effect of sending it once.
 pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) || headers.contains_key(IDEMPOTENCY_KEY)
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || headers.contains_key(IDEMPOTENCY_KEY)
 }
 
 /// A share of requests that may be tried again, saved up to a bound: enough when a replica dies, too little to
@@ -32,7 +33,12 @@ impl RetryBudget {
     /// A full budget of `burst` tries that regains `share` of a try with each request.
     pub(crate) fn new(share: f64, burst: u32, now: Instant) -> Self {
         let most = f64::from(burst);
-        Self { share, most, saved: most, counted_at: now }
+        Self {
+            share,
+            most,
+            saved: most,
+            counted_at: now,
+        }
     }
 
     /// A request came.
@@ -64,7 +70,10 @@ mod tests {
     #[test]
     fn reads_and_keyed_requests_are_repeatable() {
         let none = HeaderMap::new();
-        let keyed = HeaderMap::from_iter([(http::HeaderName::from_static(IDEMPOTENCY_KEY), "k".parse().unwrap())]);
+        let keyed = HeaderMap::from_iter([(
+            http::HeaderName::from_static(IDEMPOTENCY_KEY),
+            "k".parse().unwrap(),
+        )]);
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
             assert!(is_repeatable(&method, &none), "{method}");
         }

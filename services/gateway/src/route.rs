@@ -2,8 +2,12 @@
 //! differently. Pure: no request is touched here, and paths are never rewritten.
 
 /// Prefixes that the shop's own services have without saying so.
-const KNOWN_PREFIXES: [(&str, &str); 4] =
-    [("auth", "/api/auth"), ("echo", "/api/echo"), ("order", "/api/orders"), ("product", "/api/products")];
+const KNOWN_PREFIXES: [(&str, &str); 4] = [
+    ("auth", "/api/auth"),
+    ("echo", "/api/echo"),
+    ("order", "/api/orders"),
+    ("product", "/api/products"),
+];
 
 /// What is wrong with the routes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -45,23 +49,44 @@ pub(crate) struct Routes {
 
 impl Routes {
     /// Lays out the routes of upstreams in their order; one without prefixes gets those that its name is known by.
-    pub(crate) fn new<'a>(upstreams: impl Iterator<Item = (&'a str, &'a [String])>) -> Result<Self, RouteError> {
+    pub(crate) fn new<'a>(
+        upstreams: impl Iterator<Item = (&'a str, &'a [String])>,
+    ) -> Result<Self, RouteError> {
         let mut routes: Vec<Route> = Vec::new();
         for (upstream, (name, prefixes)) in upstreams.enumerate() {
-            let known = KNOWN_PREFIXES.iter().filter(|(known, _)| *known == name).map(|(_, prefix)| *prefix);
-            let wanted: Vec<&str> =
-                if prefixes.is_empty() { known.collect() } else { prefixes.iter().map(String::as_str).collect() };
+            let known = KNOWN_PREFIXES
+                .iter()
+                .filter(|(known, _)| *known == name)
+                .map(|(_, prefix)| *prefix);
+            let wanted: Vec<&str> = if prefixes.is_empty() {
+                known.collect()
+            } else {
+                prefixes.iter().map(String::as_str).collect()
+            };
             if wanted.is_empty() {
-                return Err(RouteError::NoPrefix { upstream: name.to_owned() });
+                return Err(RouteError::NoPrefix {
+                    upstream: name.to_owned(),
+                });
             }
             for prefix in wanted {
-                if prefix.len() < 2 || !prefix.starts_with('/') || prefix.ends_with('/') || check_path(prefix).is_err() {
-                    return Err(RouteError::Malformed { prefix: prefix.to_owned() });
+                if prefix.len() < 2
+                    || !prefix.starts_with('/')
+                    || prefix.ends_with('/')
+                    || check_path(prefix).is_err()
+                {
+                    return Err(RouteError::Malformed {
+                        prefix: prefix.to_owned(),
+                    });
                 }
                 if routes.iter().any(|route| route.prefix == prefix) {
-                    return Err(RouteError::Twice { prefix: prefix.to_owned() });
+                    return Err(RouteError::Twice {
+                        prefix: prefix.to_owned(),
+                    });
                 }
-                routes.push(Route { prefix: prefix.to_owned(), upstream });
+                routes.push(Route {
+                    prefix: prefix.to_owned(),
+                    upstream,
+                });
             }
         }
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
@@ -71,7 +96,8 @@ impl Routes {
     /// The place of the route for a path: the longest prefix that the path equals or goes on from with a slash.
     pub(crate) fn find(&self, path: &str) -> Option<usize> {
         self.routes.iter().position(|route| {
-            path.strip_prefix(route.prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            path.strip_prefix(route.prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })
     }
 
@@ -110,7 +136,8 @@ pub(crate) fn check_path(path: &str) -> Result<(), PathRefusal> {
     while let Some(&byte) = bytes.get(index) {
         index += 1;
         let meant = if byte == b'%' {
-            let decoded = hex_pair(bytes.get(index), bytes.get(index + 1)).ok_or(PathRefusal::BrokenEncoding)?;
+            let decoded = hex_pair(bytes.get(index), bytes.get(index + 1))
+                .ok_or(PathRefusal::BrokenEncoding)?;
             index += 2;
             match decoded {
                 b'/' | b'\\' => return Err(PathRefusal::HiddenSlash),
@@ -139,7 +166,11 @@ pub(crate) fn check_path(path: &str) -> Result<(), PathRefusal> {
             dots = None;
         }
     }
-    if matches!(dots, Some(1 | 2)) { Err(PathRefusal::DotSegment) } else { Ok(()) }
+    if matches!(dots, Some(1 | 2)) {
+        Err(PathRefusal::DotSegment)
+    } else {
+        Ok(())
+    }
 }
 
 fn hex_pair(high: Option<&u8>, low: Option<&u8>) -> Option<u8> {
@@ -157,7 +188,12 @@ mod tests {
     use super::*;
 
     fn shop() -> Routes {
-        Routes::new(["auth", "echo", "order", "product"].into_iter().map(|name| (name, [].as_slice()))).unwrap()
+        Routes::new(
+            ["auth", "echo", "order", "product"]
+                .into_iter()
+                .map(|name| (name, [].as_slice())),
+        )
+        .unwrap()
     }
 
     fn upstream_of(routes: &Routes, path: &str) -> Option<usize> {
@@ -176,7 +212,15 @@ mod tests {
     #[test]
     fn a_longer_name_is_not_a_prefix() {
         let routes = shop();
-        for path in ["/api/echoes", "/api/order", "/api/productsx", "/api", "/", "/internal/holds", "/API/echo"] {
+        for path in [
+            "/api/echoes",
+            "/api/order",
+            "/api/productsx",
+            "/api",
+            "/",
+            "/internal/holds",
+            "/API/echo",
+        ] {
             assert_eq!(routes.find(path), None, "{path}");
         }
     }
@@ -184,25 +228,50 @@ mod tests {
     #[test]
     fn the_longest_prefix_wins() {
         let deep = ["/api/echo/deep".to_owned()];
-        let routes = Routes::new([("echo", [].as_slice()), ("deep", deep.as_slice())].into_iter()).unwrap();
+        let routes =
+            Routes::new([("echo", [].as_slice()), ("deep", deep.as_slice())].into_iter()).unwrap();
         assert_eq!(upstream_of(&routes, "/api/echo/deep/x"), Some(1));
         assert_eq!(upstream_of(&routes, "/api/echo/deeper"), Some(0));
     }
 
     #[test]
     fn wrong_routes_are_refused() {
-        let one = |name, prefixes: &[String]| Routes::new([(name, prefixes)].into_iter()).unwrap_err();
-        assert_eq!(one("payment", &[]), RouteError::NoPrefix { upstream: "payment".to_owned() });
+        let one =
+            |name, prefixes: &[String]| Routes::new([(name, prefixes)].into_iter()).unwrap_err();
+        assert_eq!(
+            one("payment", &[]),
+            RouteError::NoPrefix {
+                upstream: "payment".to_owned()
+            }
+        );
         for prefix in ["", "/", "api", "/api/", "/a/../b"] {
-            assert_eq!(one("payment", &[prefix.to_owned()]), RouteError::Malformed { prefix: prefix.to_owned() });
+            assert_eq!(
+                one("payment", &[prefix.to_owned()]),
+                RouteError::Malformed {
+                    prefix: prefix.to_owned()
+                }
+            );
         }
         let twice = ["/a".to_owned(), "/a".to_owned()];
-        assert_eq!(one("payment", &twice), RouteError::Twice { prefix: "/a".to_owned() });
+        assert_eq!(
+            one("payment", &twice),
+            RouteError::Twice {
+                prefix: "/a".to_owned()
+            }
+        );
     }
 
     #[test]
     fn plain_paths_pass() {
-        for path in ["/", "/api/echo", "/api/echo/", "/a/b.c/..d/...", "/a/%C3%A9", "/a/b%20c", "/a;b=c/@:$&'()*+,=~_-!"] {
+        for path in [
+            "/",
+            "/api/echo",
+            "/api/echo/",
+            "/a/b.c/..d/...",
+            "/a/%C3%A9",
+            "/a/b%20c",
+            "/a;b=c/@:$&'()*+,=~_-!",
+        ] {
             assert_eq!(check_path(path), Ok(()), "{path}");
         }
     }

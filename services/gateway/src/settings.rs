@@ -113,10 +113,22 @@ pub struct LimitSettings {
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {
-            customer: RateSettings { per_second: 100.0, burst: 200.0 },
-            admin: RateSettings { per_second: 1000.0, burst: 2000.0 },
-            anonymous: RateSettings { per_second: 50.0, burst: 100.0 },
-            local: RateSettings { per_second: 50_000.0, burst: 100_000.0 },
+            customer: RateSettings {
+                per_second: 100.0,
+                burst: 200.0,
+            },
+            admin: RateSettings {
+                per_second: 1000.0,
+                burst: 2000.0,
+            },
+            anonymous: RateSettings {
+                per_second: 50.0,
+                burst: 100.0,
+            },
+            local: RateSettings {
+                per_second: 50_000.0,
+                burst: 100_000.0,
+            },
             local_addresses: vec!["127.0.0.0/8".to_owned(), "::1".to_owned()],
             max_callers: 65_536,
             share_milliseconds: 200,
@@ -220,11 +232,18 @@ pub(crate) fn check(
         (Class::Anonymous, rate("anonymous", limits.anonymous)?),
         (Class::Local, rate("local", limits.local)?),
     ]);
-    let upstreams: Vec<_> = upstreams.iter().map(|(name, it)| (name.clone(), it.clone())).collect();
+    let upstreams: Vec<_> = upstreams
+        .iter()
+        .map(|(name, it)| (name.clone(), it.clone()))
+        .collect();
     if let Some((name, _)) = upstreams.iter().find(|(_, it)| it.endpoints.is_empty()) {
         return Err(SettingsError::NoEndpoint { name: name.clone() });
     }
-    let routes = Routes::new(upstreams.iter().map(|(name, it)| (name.as_str(), it.prefixes.as_slice())))?;
+    let routes = Routes::new(
+        upstreams
+            .iter()
+            .map(|(name, it)| (name.as_str(), it.prefixes.as_slice())),
+    )?;
     Ok(Checked {
         trusted_proxies: networks("trustedProxies", &gateway.trusted_proxies)?,
         local_addresses: networks("limits.localAddresses", &limits.local_addresses)?,
@@ -256,7 +275,10 @@ fn check_numbers(gateway: &GatewaySettings) -> Result<(), SettingsError> {
         ("silenceMilliseconds", gateway.silence_milliseconds),
         ("probeMilliseconds", gateway.probe_milliseconds),
         ("breakerOpenMilliseconds", gateway.breaker_open_milliseconds),
-        ("limits.shareMilliseconds", gateway.limits.share_milliseconds),
+        (
+            "limits.shareMilliseconds",
+            gateway.limits.share_milliseconds,
+        ),
     ];
     for (field, value) in times {
         if value == 0 {
@@ -279,12 +301,18 @@ fn check_numbers(gateway: &GatewaySettings) -> Result<(), SettingsError> {
 }
 
 fn number(field: &str, reason: &'static str) -> SettingsError {
-    SettingsError::Number { field: field.to_owned(), reason }
+    SettingsError::Number {
+        field: field.to_owned(),
+        reason,
+    }
 }
 
 fn rate(name: &str, raw: RateSettings) -> Result<Rate, SettingsError> {
     Rate::new(raw.per_second, raw.burst).ok_or_else(|| {
-        number(&format!("limits.{name}"), "`perSecond` must be above 0 and `burst` at least 1")
+        number(
+            &format!("limits.{name}"),
+            "`perSecond` must be above 0 and `burst` at least 1",
+        )
     })
 }
 
@@ -329,9 +357,15 @@ mod tests {
 
     #[test]
     fn a_wrong_network_names_its_setting() {
-        let settings = GatewaySettings { trusted_proxies: vec!["10.0.0.0/40".to_owned()], ..Default::default() };
+        let settings = GatewaySettings {
+            trusted_proxies: vec!["10.0.0.0/40".to_owned()],
+            ..Default::default()
+        };
         let error = check(&settings, &upstream(&["127.0.0.1:1"])).unwrap_err();
-        assert!(error.to_string().contains("gateway.trustedProxies"), "{error}");
+        assert!(
+            error.to_string().contains("gateway.trustedProxies"),
+            "{error}"
+        );
     }
 
     #[test]

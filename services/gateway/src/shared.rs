@@ -26,8 +26,16 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Puts together what the workers share.
-    pub(crate) fn new(checked: Checked, drain: Duration, keys: KeySource, own: axum::Router) -> Arc<Self> {
-        let limiter = Arc::new(Limiter::new(checked.rates, checked.gateway.limits.max_callers));
+    pub(crate) fn new(
+        checked: Checked,
+        drain: Duration,
+        keys: KeySource,
+        own: axum::Router,
+    ) -> Arc<Self> {
+        let limiter = Arc::new(Limiter::new(
+            checked.rates,
+            checked.gateway.limits.max_callers,
+        ));
         Arc::new(Self {
             gateway: checked.gateway,
             routes: checked.routes,

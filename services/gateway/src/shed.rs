@@ -26,7 +26,12 @@ pub(crate) struct Shedder {
 impl Shedder {
     /// Refuses when the event loop is later than `target` throughout an interval.
     pub(crate) fn new(target: Duration) -> Self {
-        Self { target, smallest: Duration::MAX, measured: 0, refused_share: 0.0 }
+        Self {
+            target,
+            smallest: Duration::MAX,
+            measured: 0,
+            refused_share: 0.0,
+        }
     }
 
     /// Takes in how late the event loop's last tick was.

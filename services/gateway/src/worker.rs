@@ -69,14 +69,18 @@ pub(crate) fn spawn(
     listener: std::net::TcpListener,
     stop: watch::Receiver<bool>,
 ) -> io::Result<std::thread::JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name(format!("gateway-{index}")).spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        runtime.block_on(async move {
-            let listener = SharedListener::new(listener)?;
-            serve(Rc::new(Worker::new(shared)), listener, stop).await;
-            Ok(())
+    std::thread::Builder::new()
+        .name(format!("gateway-{index}"))
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default())?;
+            runtime.block_on(async move {
+                let listener = SharedListener::new(listener)?;
+                serve(Rc::new(Worker::new(shared)), listener, stop).await;
+                Ok(())
+            })
         })
-    })
 }
 
 async fn serve(worker: Rc<Worker>, listener: SharedListener, mut stop: watch::Receiver<bool>) {
@@ -122,10 +126,24 @@ impl Worker {
             })
             .collect();
         Self {
-            upstream_figures: upstreams.iter().map(|it| UpstreamFigures::new(it.name())).collect(),
+            upstream_figures: upstreams
+                .iter()
+                .map(|it| UpstreamFigures::new(it.name()))
+                .collect(),
             upstreams: Rc::new(upstreams),
-            figures: RequestFigures::new(shared.routes.all().iter().map(|route| route.prefix.clone()).collect()),
-            budget: RefCell::new(RetryBudget::new(settings.retry_share, settings.retry_burst, Instant::now())),
+            figures: RequestFigures::new(
+                shared
+                    .routes
+                    .all()
+                    .iter()
+                    .map(|route| route.prefix.clone())
+                    .collect(),
+            ),
+            budget: RefCell::new(RetryBudget::new(
+                settings.retry_share,
+                settings.retry_burst,
+                Instant::now(),
+            )),
             in_flight: Cell::new(0),
             own: shared.own.clone(),
             shedder: RefCell::new(Shedder::new(milliseconds(settings.shed_delay_milliseconds))),
@@ -144,7 +162,8 @@ impl Worker {
 
     /// Whether to refuse a request so that the others stay fast.
     pub(crate) fn is_overloaded(&self) -> bool {
-        self.in_flight.get() > self.shared.gateway.max_in_flight || self.shedder.borrow().refuses(rand::random)
+        self.in_flight.get() > self.shared.gateway.max_in_flight
+            || self.shedder.borrow().refuses(rand::random)
     }
 
     /// Measures how late the event loop is, and looks after the endpoints.
@@ -171,7 +190,11 @@ impl Worker {
             address: peer.ip().to_canonical(),
             watch: RequestWatch::new(self.shared.gateway.max_head_bytes),
         });
-        let client = Rc::new(Client { peer, closing: Cell::new(false), waker: RefCell::new(None) });
+        let client = Rc::new(Client {
+            peer,
+            closing: Cell::new(false),
+            waker: RefCell::new(None),
+        });
         let number = self.next_client.get();
         self.next_client.set(number + 1);
         self.clients.borrow_mut().insert(number, Rc::clone(&client));
@@ -189,7 +212,11 @@ impl Worker {
         });
     }
 
-    async fn converse(self: &Rc<Self>, stream: TcpStream, client: &Rc<Client>) -> Result<(), ConverseError> {
+    async fn converse(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        client: &Rc<Client>,
+    ) -> Result<(), ConverseError> {
         stream.set_nodelay(true)?;
         let settings = &self.shared.gateway;
         let limit = milliseconds(settings.head_milliseconds);
@@ -230,15 +257,24 @@ impl Worker {
             self.welcome(stream, peer);
         }
         let linger = milliseconds(self.shared.gateway.linger_milliseconds).min(self.shared.drain);
-        if tokio::time::timeout(linger, self.until_empty()).await.is_err() {
+        if tokio::time::timeout(linger, self.until_empty())
+            .await
+            .is_err()
+        {
             for client in self.clients.borrow().values() {
                 client.closing.set(true);
                 if let Some(waker) = &*client.waker.borrow() {
                     waker.wake_by_ref();
                 }
             }
-            if tokio::time::timeout_at(deadline, self.until_empty()).await.is_err() {
-                tracing::warn!(connections = self.clients.borrow().len(), "the drain took longer than it may");
+            if tokio::time::timeout_at(deadline, self.until_empty())
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    connections = self.clients.borrow().len(),
+                    "the drain took longer than it may"
+                );
             }
         }
     }

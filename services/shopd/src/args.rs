@@ -24,12 +24,12 @@ pub(crate) enum Command {
     Auth(ServiceArgs),
     /// Returns what it got, and nothing at all for measuring
     Echo(ServiceArgs),
+    /// Takes every request of the shop and passes it on
+    Gateway(ServiceArgs),
     /// Places orders, each in one transaction with its stock
     Order(ServiceArgs),
     /// Catalogue, stock, sales, and stock that is held for a while
     Product(ServiceArgs),
-    /// Takes every request of the shop and passes it on
-    Gateway(ServiceArgs),
     /// Makes database, roles and schemas in Postgres; changes nothing when run again
     Provision(ServiceArgs),
 }

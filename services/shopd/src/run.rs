@@ -48,21 +48,21 @@ macro_rules! service_config {
 
 service_config!(shop_auth::Config, "auth");
 service_config!(shop_echo::Config, "echo");
+service_config!(shop_gateway::Config, "gateway");
 service_config!(shop_order::Config, "order");
 service_config!(shop_product::Config, "product");
-service_config!(shop_gateway::Config, "gateway");
 
 /// Runs a service until it is told to end, or a task until it is done.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Auth(args) => serve(&args, async |config| shop_auth::run(config).await),
         Command::Echo(args) => serve(&args, async |config| shop_echo::run(config).await),
-        Command::Order(args) => serve(&args, async |config| shop_order::run(config).await),
-        Command::Product(args) => serve(&args, async |config| shop_product::run(config).await),
         // Its data path runs on runtimes of its own.
         Command::Gateway(args) => start(&args, |config| {
             shop_gateway::run(config).context("failed to run gateway")
         }),
+        Command::Order(args) => serve(&args, async |config| shop_order::run(config).await),
+        Command::Product(args) => serve(&args, async |config| shop_product::run(config).await),
         Command::Provision(args) => prepare(&args),
     }
 }

@@ -33,7 +33,10 @@ pub(crate) struct SharedListener {
 }
 
 /// Binds `count` sockets to one address. Port 0 becomes the same free port for all.
-pub(crate) fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr, Vec<std::net::TcpListener>), ListenError> {
+pub(crate) fn bind_all(
+    address: SocketAddr,
+    count: usize,
+) -> Result<(SocketAddr, Vec<std::net::TcpListener>), ListenError> {
     let failed = |source| ListenError { address, source };
     let first = bind(address).map_err(failed)?;
     let bound = first.local_addr().map_err(failed)?;
@@ -45,7 +48,11 @@ pub(crate) fn bind_all(address: SocketAddr, count: usize) -> Result<(SocketAddr,
 }
 
 fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -70,11 +77,15 @@ impl SharedListener {
     /// From the moment of the filter on, the kernel drops packets for this socket: who tries to connect in these
     /// microseconds tries again a second later, and then it is another listener's turn.
     pub(crate) fn close(self) -> Vec<(TcpStream, SocketAddr)> {
-        if let Err(error) = SockRef::from(&self.listener).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)]) {
+        if let Err(error) =
+            SockRef::from(&self.listener).attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+        {
             tracing::warn!(%error, "failed to stop handshakes before the listener closes");
         }
         let mut waiting = Vec::new();
-        let Ok(listener) = self.listener.into_std() else { return waiting };
+        let Ok(listener) = self.listener.into_std() else {
+            return waiting;
+        };
         while let Ok((stream, peer)) = listener.accept() {
             if stream.set_nonblocking(true).is_ok()
                 && let Ok(stream) = TcpStream::from_std(stream)
@@ -104,7 +115,10 @@ mod tests {
         let waiting = listener.close();
         assert_eq!(waiting.len(), 1);
         assert_eq!(waiting[0].1, client.local_addr().unwrap());
-        assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        assert!(
+            tokio::net::TcpStream::connect(address).await.is_err(),
+            "nobody listens any more"
+        );
     }
 
     #[test]
@@ -123,7 +137,9 @@ mod tests {
         // This one stays all the time, so there is always somebody to go to.
         let steady = SharedListener::new(sockets.remove(0)).unwrap();
         let greet = |(mut stream, _): (TcpStream, SocketAddr)| {
-            tokio::spawn(async move { tokio::io::AsyncWriteExt::write_all(&mut stream, b"!").await });
+            tokio::spawn(
+                async move { tokio::io::AsyncWriteExt::write_all(&mut stream, b"!").await },
+            );
         };
         let stays = tokio::spawn(async move {
             loop {
@@ -155,7 +171,10 @@ mod tests {
         }
         over.store(true, Ordering::Relaxed);
         for client in clients {
-            tokio::time::timeout(std::time::Duration::from_secs(20), client).await.unwrap().unwrap();
+            tokio::time::timeout(std::time::Duration::from_secs(20), client)
+                .await
+                .unwrap()
+                .unwrap();
         }
         stays.abort();
         assert!(connected.load(Ordering::Relaxed) >= 500);

@@ -28,7 +28,12 @@ pub(crate) struct RequestWatch {
 impl RequestWatch {
     /// A watch that looks at heads up to a size.
     pub(crate) fn new(most: usize) -> Rc<Self> {
-        Rc::new(Self { busy: Cell::new(false), begun: Cell::new(0), head: RefCell::default(), most })
+        Rc::new(Self {
+            busy: Cell::new(false),
+            begun: Cell::new(0),
+            head: RefCell::default(),
+            most,
+        })
     }
 
     /// A head has been read. Says whether it certainly did not hold two framings; only asked for a request that
@@ -38,7 +43,11 @@ impl RequestWatch {
         self.busy.set(true);
         self.begun.set(self.begun.get().wrapping_add(1));
         let mut head = self.head.borrow_mut();
-        let framing = if has_transfer_encoding { framing(&head) } else { Framing::Single };
+        let framing = if has_transfer_encoding {
+            framing(&head)
+        } else {
+            Framing::Single
+        };
         head.clear();
         framing
     }
@@ -74,7 +83,10 @@ pub(crate) enum Framing {
 }
 
 fn framing(head: &[u8]) -> Framing {
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).skip_while(|line| line.is_empty());
+    let mut lines = head
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end)
+        .skip_while(|line| line.is_empty());
     lines.next();
     for line in lines {
         if line.is_empty() {
@@ -101,27 +113,45 @@ pub(crate) struct ClientStream {
 impl ClientStream {
     /// Watches a connection; a head may take as long as `limit`.
     pub(crate) fn new(stream: TcpStream, watch: Rc<RequestWatch>, limit: Duration) -> Self {
-        Self { stream, watch, limit, timer: None }
+        Self {
+            stream,
+            watch,
+            limit,
+            timer: None,
+        }
     }
 
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let begun = self.watch.begun.get();
-        if self.watch.busy.get() || self.timer.as_ref().is_some_and(|(count, _)| *count != begun) {
+        if self.watch.busy.get()
+            || self
+                .timer
+                .as_ref()
+                .is_some_and(|(count, _)| *count != begun)
+        {
             self.timer = None;
         }
         if self.timer.is_none() && !self.watch.busy.get() && !self.watch.head.borrow().is_empty() {
             self.timer = Some((begun, Box::pin(tokio::time::sleep(self.limit))));
         }
-        self.timer.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(context).is_ready())
+        self.timer
+            .as_mut()
+            .is_some_and(|(_, timer)| timer.as_mut().poll(context).is_ready())
     }
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
-            Poll::Pending if this.is_late(context) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending if this.is_late(context) => {
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
             Poll::Ready(Ok(())) => {
                 this.watch.read(&buffer.filled()[before..]);
                 Poll::Ready(Ok(()))
@@ -132,7 +162,11 @@ impl AsyncRead for ClientStream {
 }
 
 impl AsyncWrite for ClientStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -164,11 +198,26 @@ mod tests {
     #[test]
     fn a_head_with_both_framings_is_told_apart() {
         for (head, expected) in [
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Framing::Single),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Framing::Double),
-            ("POST / HTTP/1.1\nCONTENT-LENGTH: 3\nTransfer-Encoding: chunked\n\n", Framing::Double),
-            ("\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ncontent-length: 3\r\n", Framing::Single),
-            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX: content-length: 3\r\n\r\n", Framing::Single),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Framing::Single,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+                Framing::Double,
+            ),
+            (
+                "POST / HTTP/1.1\nCONTENT-LENGTH: 3\nTransfer-Encoding: chunked\n\n",
+                Framing::Double,
+            ),
+            (
+                "\r\nPOST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\ncontent-length: 3\r\n",
+                Framing::Single,
+            ),
+            (
+                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nX: content-length: 3\r\n\r\n",
+                Framing::Single,
+            ),
             ("POST / HTTP/1.1\r\nTransfer-Enc", Framing::Unknown),
             ("", Framing::Unknown),
         ] {

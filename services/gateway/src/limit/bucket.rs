@@ -53,7 +53,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn full(rate: &Rate, now: Instant) -> Self {
-        Self { level: rate.burst, overflow: 0.0, spent: 0, filled_at: now }
+        Self {
+            level: rate.burst,
+            overflow: 0.0,
+            spent: 0,
+            filled_at: now,
+        }
     }
 
     /// Takes a token, or says how long to wait for one.
@@ -64,7 +69,10 @@ impl Bucket {
             self.spent += 1;
             Ok(())
         } else {
-            Err(Refusal { rate: *rate, retry_after: rate.time_for(1.0 - self.level) })
+            Err(Refusal {
+                rate: *rate,
+                retry_after: rate.time_for(1.0 - self.level),
+            })
         }
     }
 
@@ -165,13 +173,23 @@ mod tests {
         let start = Instant::now() + Duration::from_secs(5);
         let mut bucket = Bucket::full(&rate, start);
         assert!(bucket.take(&rate, start).is_ok());
-        assert!(bucket.take(&rate, start.checked_sub(Duration::from_secs(5)).unwrap()).is_err());
+        assert!(
+            bucket
+                .take(&rate, start.checked_sub(Duration::from_secs(5)).unwrap())
+                .is_err()
+        );
         assert!(bucket.take(&rate, start).is_err());
     }
 
     #[test]
     fn senseless_rates_do_not_exist() {
-        for (per_second, burst) in [(0.0, 1.0), (-1.0, 1.0), (1.0, 0.5), (f64::NAN, 1.0), (1.0, f64::INFINITY)] {
+        for (per_second, burst) in [
+            (0.0, 1.0),
+            (-1.0, 1.0),
+            (1.0, 0.5),
+            (f64::NAN, 1.0),
+            (1.0, f64::INFINITY),
+        ] {
             assert_eq!(Rate::new(per_second, burst), None);
         }
     }

@@ -32,7 +32,10 @@ pub(crate) async fn keep_sharing(limiter: Arc<Limiter>, redis: Redis, pause: Dur
 async fn share(limiter: &Limiter, redis: &Redis) {
     let told = limiter.hand_over();
     for part in told.chunks(AT_ONCE) {
-        match redis.pipeline::<Vec<u64>>(&additions(part, limiter.rates())).await {
+        match redis
+            .pipeline::<Vec<u64>>(&additions(part, limiter.rates()))
+            .await
+        {
             Ok(totals) => {
                 let now = Instant::now();
                 for (untold, total) in part.iter().zip(totals) {
@@ -56,7 +59,11 @@ fn additions(part: &[Untold], rates: &Rates) -> Pipeline {
         let name = format!("{PREFIX}{}", caller.name());
         let kept = rates.of(caller.class()).window() + KEPT_LONGER;
         pipeline.cmd("INCRBY").arg(&name).arg(*spent);
-        pipeline.cmd("EXPIRE").arg(&name).arg(kept.as_secs()).ignore();
+        pipeline
+            .cmd("EXPIRE")
+            .arg(&name)
+            .arg(kept.as_secs())
+            .ignore();
     }
     pipeline
 }

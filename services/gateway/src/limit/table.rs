@@ -79,7 +79,14 @@ impl Caller {
 
     /// The caller behind an address.
     pub(crate) fn address(address: IpAddr, local: bool) -> Self {
-        Self::Address(counted_address(address), if local { Class::Local } else { Class::Anonymous })
+        Self::Address(
+            counted_address(address),
+            if local {
+                Class::Local
+            } else {
+                Class::Anonymous
+            },
+        )
     }
 
     /// The class whose rate is meant.
@@ -133,7 +140,11 @@ impl Limiter {
     /// An empty table for at most about `capacity` callers.
     pub(crate) fn new(rates: Rates, capacity: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::default())).collect();
-        Self { shards, rates, shard_capacity: capacity.div_ceil(SHARDS).max(1) }
+        Self {
+            shards,
+            rates,
+            shard_capacity: capacity.div_ceil(SHARDS).max(1),
+        }
     }
 
     /// Counts a request of a caller.
@@ -166,7 +177,10 @@ impl Limiter {
 
     /// Callers in the table.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+        self.shards
+            .iter()
+            .map(|shard| lock(shard).entries.len())
+            .sum()
     }
 
     /// Forgets callers whose buckets are full again: they are as if never seen.
@@ -187,7 +201,10 @@ impl Limiter {
             for caller in untold.drain(..) {
                 if let Some(entry) = entries.get_mut(&caller) {
                     entry.listed = false;
-                    told.push(Untold { caller, spent: entry.bucket.hand_over() });
+                    told.push(Untold {
+                        caller,
+                        spent: entry.bucket.hand_over(),
+                    });
                 }
             }
         }
@@ -243,7 +260,11 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 /// Removes the longest unused of some entries. A hash map's order is random enough to be a sample.
 fn make_room(entries: &mut HashMap<Caller, Entry>) {
-    let oldest = entries.iter().take(CANDIDATES).min_by_key(|(_, entry)| entry.used_at).map(|(caller, _)| *caller);
+    let oldest = entries
+        .iter()
+        .take(CANDIDATES)
+        .min_by_key(|(_, entry)| entry.used_at)
+        .map(|(caller, _)| *caller);
     if let Some(caller) = oldest {
         entries.remove(&caller);
     }
@@ -267,7 +288,9 @@ mod tests {
     }
 
     fn passes(limiter: &Limiter, caller: Caller, tries: usize, now: Instant) -> usize {
-        (0..tries).filter(|_| limiter.check(caller, now).is_ok()).count()
+        (0..tries)
+            .filter(|_| limiter.check(caller, now).is_ok())
+            .count()
     }
 
     #[test]
@@ -307,7 +330,10 @@ mod tests {
     fn a_sweep_forgets_the_idle_and_keeps_the_limited() {
         let limiter = limiter(100);
         let start = Instant::now();
-        let (idle, busy) = (Caller::subject(Uuid::from_u128(1), true), Caller::subject(Uuid::from_u128(2), true));
+        let (idle, busy) = (
+            Caller::subject(Uuid::from_u128(1), true),
+            Caller::subject(Uuid::from_u128(2), true),
+        );
         limiter.check(idle, start).unwrap();
         let _ = limiter.hand_over();
         let later = start + Duration::from_secs(1);

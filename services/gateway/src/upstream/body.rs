@@ -54,7 +54,10 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BodyFault;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match self.get_mut() {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Streamed(streamed) => streamed.poll(context),
@@ -70,7 +73,9 @@ impl Body for RequestBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Self::Whole(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
             Self::Streamed(streamed) => streamed.incoming.size_hint(),
         }
     }
@@ -89,7 +94,12 @@ impl StreamedBody {
     /// Bounds a client's body. `total` bounds the whole of it, `stall` each silence.
     pub(crate) fn new(incoming: Incoming, most: u64, total: Duration, stall: Duration) -> Self {
         let pace = Pace::new(stall, Some(Instant::now() + total));
-        Self { incoming, left: most, pace, fault: Rc::default() }
+        Self {
+            incoming,
+            left: most,
+            pace,
+            fault: Rc::default(),
+        }
     }
 
     /// Where to look for what went wrong with the body once it is on its way.
@@ -98,7 +108,10 @@ impl StreamedBody {
     }
 
     /// The next frame of data; trailers are dropped.
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    pub(crate) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let fault = match Pin::new(&mut self.incoming).poll_frame(context) {
             Poll::Pending if self.pace.is_late(context) => BodyFault::Late,
             Poll::Pending => return Poll::Pending,
@@ -106,7 +119,9 @@ impl StreamedBody {
             Poll::Ready(Some(Err(_))) => BodyFault::Broken,
             Poll::Ready(Some(Ok(frame))) => {
                 self.pace.moved();
-                let Ok(data) = frame.into_data() else { return Poll::Ready(None) };
+                let Ok(data) = frame.into_data() else {
+                    return Poll::Ready(None);
+                };
                 match self.left.checked_sub(data.len() as u64) {
                     Some(left) => {
                         self.left = left;
@@ -133,7 +148,12 @@ struct Pace {
 
 impl Pace {
     fn new(stall: Duration, total: Option<Instant>) -> Self {
-        Self { stall, total, timer: None, waiting: false }
+        Self {
+            stall,
+            total,
+            timer: None,
+            waiting: false,
+        }
     }
 
     fn moved(&mut self) {
@@ -150,7 +170,9 @@ impl Pace {
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
             }
         }
-        self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready())
+        self.timer
+            .as_mut()
+            .is_some_and(|timer| timer.as_mut().poll(context).is_ready())
     }
 }
 
@@ -173,7 +195,11 @@ pub(crate) struct UpstreamBody {
 impl AnswerBody {
     /// An upstream's body; `stall` bounds each silence.
     pub(crate) fn upstream(incoming: Incoming, lease: Lease, stall: Duration) -> Self {
-        let mut body = UpstreamBody { incoming, lease: Some(lease), pace: Pace::new(stall, None) };
+        let mut body = UpstreamBody {
+            incoming,
+            lease: Some(lease),
+            pace: Pace::new(stall, None),
+        };
         body.give_back_if_over();
         Self::Upstream(body)
     }
@@ -190,7 +216,9 @@ impl UpstreamBody {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(context) {
-            Poll::Pending if self.pace.is_late(context) => Poll::Ready(Some(Err(BodyFault::Late.into()))),
+            Poll::Pending if self.pace.is_late(context) => {
+                Poll::Ready(Some(Err(BodyFault::Late.into())))
+            }
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
             Poll::Ready(Some(Ok(frame))) => {
@@ -215,7 +243,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Own(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
             Self::Upstream(body) => body.poll(context),

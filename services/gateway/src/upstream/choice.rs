@@ -32,7 +32,10 @@ impl Upstream {
     pub(crate) fn new(name: &str, endpoints: &[String], limits: UpstreamLimits) -> Self {
         Self {
             name: name.to_owned(),
-            endpoints: endpoints.iter().map(|authority| Endpoint::new(authority, limits.endpoint)).collect(),
+            endpoints: endpoints
+                .iter()
+                .map(|authority| Endpoint::new(authority, limits.endpoint))
+                .collect(),
             limits,
             next: Cell::new(0),
             in_flight: Cell::new(0),
@@ -80,7 +83,9 @@ impl Upstream {
 
     /// Whether an endpoint other than this one is available.
     pub(crate) fn has_other(&self, endpoint: &Rc<Endpoint>) -> bool {
-        self.endpoints.iter().any(|it| !Rc::ptr_eq(it, endpoint) && it.is_available())
+        self.endpoints
+            .iter()
+            .any(|it| !Rc::ptr_eq(it, endpoint) && it.is_available())
     }
 }
 
@@ -102,16 +107,31 @@ mod tests {
             failures: 1,
             open: second,
         };
-        let names: Vec<String> = (0..count).map(|index| format!("127.0.0.1:{}", index + 1)).collect();
-        Upstream::new("echo", &names, UpstreamLimits { timeout: second, in_flight: 1, endpoint })
+        let names: Vec<String> = (0..count)
+            .map(|index| format!("127.0.0.1:{}", index + 1))
+            .collect();
+        Upstream::new(
+            "echo",
+            &names,
+            UpstreamLimits {
+                timeout: second,
+                in_flight: 1,
+                endpoint,
+            },
+        )
     }
 
     #[test]
     fn equal_endpoints_take_turns() {
         let upstream = upstream(3);
-        let chosen: Vec<String> = (0..6).map(|_| upstream.choose(&[]).unwrap().name()).collect();
+        let chosen: Vec<String> = (0..6)
+            .map(|_| upstream.choose(&[]).unwrap().name())
+            .collect();
         assert_eq!(chosen[..3], chosen[3..]);
-        assert_eq!(std::collections::HashSet::<&String>::from_iter(&chosen).len(), 3);
+        assert_eq!(
+            std::collections::HashSet::<&String>::from_iter(&chosen).len(),
+            3
+        );
     }
 
     #[test]
@@ -119,7 +139,10 @@ mod tests {
         let upstream = upstream(2);
         upstream.endpoints[0].failed(Fault::Unreachable, Instant::now());
         for _ in 0..4 {
-            assert!(Rc::ptr_eq(&upstream.choose(&[]).unwrap(), &upstream.endpoints[1]));
+            assert!(Rc::ptr_eq(
+                &upstream.choose(&[]).unwrap(),
+                &upstream.endpoints[1]
+            ));
         }
         assert!(!upstream.has_other(&upstream.endpoints[1]));
         upstream.endpoints[1].failed(Fault::Unreachable, Instant::now());
@@ -131,9 +154,15 @@ mod tests {
         let upstream = upstream(2);
         let tried = [Rc::clone(&upstream.endpoints[0])];
         for _ in 0..4 {
-            assert!(Rc::ptr_eq(&upstream.choose(&tried).unwrap(), &upstream.endpoints[1]));
+            assert!(Rc::ptr_eq(
+                &upstream.choose(&tried).unwrap(),
+                &upstream.endpoints[1]
+            ));
         }
         upstream.endpoints[1].failed(Fault::Unreachable, Instant::now());
-        assert!(Rc::ptr_eq(&upstream.choose(&tried).unwrap(), &upstream.endpoints[0]));
+        assert!(Rc::ptr_eq(
+            &upstream.choose(&tried).unwrap(),
+            &upstream.endpoints[0]
+        ));
     }
 }

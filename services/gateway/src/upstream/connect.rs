@@ -26,7 +26,8 @@ pub(crate) enum Target {
 impl Target {
     /// Reads `host:port`.
     pub(crate) fn parse(text: &str) -> Self {
-        text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Address)
+        text.parse()
+            .map_or_else(|_| Self::Name(text.to_owned()), Self::Address)
     }
 
     async fn open(&self) -> io::Result<TcpStream> {
@@ -59,12 +60,24 @@ pub(super) struct Opened {
 }
 
 /// Connects within a limit of time.
-pub(super) async fn connect(target: &Target, endpoint: &HeaderValue, limit: Duration) -> Result<Opened, ConnectError> {
+pub(super) async fn connect(
+    target: &Target,
+    endpoint: &HeaderValue,
+    limit: Duration,
+) -> Result<Opened, ConnectError> {
     let name = || String::from_utf8_lossy(endpoint.as_bytes()).into_owned();
-    let refused = |source| ConnectError::Refused { endpoint: name(), source };
+    let refused = |source| ConnectError::Refused {
+        endpoint: name(),
+        source,
+    };
     let stream = match tokio::time::timeout(limit, target.open()).await {
         Ok(stream) => stream.map_err(refused)?,
-        Err(_) => return Err(ConnectError::Late { endpoint: name(), limit }),
+        Err(_) => {
+            return Err(ConnectError::Late {
+                endpoint: name(),
+                limit,
+            });
+        }
     };
     stream.set_nodelay(true).map_err(refused)?;
     let (sender, connection) = http1::Builder::new()

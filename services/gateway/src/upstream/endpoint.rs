@@ -42,7 +42,10 @@ pub(crate) struct EndpointLimits {
 pub(crate) enum AttemptError {
     /// There was no connection.
     #[error("{error}")]
-    Connect { error: ConnectError, request: Box<Request<RequestBody>> },
+    Connect {
+        error: ConnectError,
+        request: Box<Request<RequestBody>>,
+    },
     /// The connection broke before the head of the answer.
     #[error("failed to get an answer from {endpoint}")]
     Broken {
@@ -82,7 +85,8 @@ impl Endpoint {
     /// An endpoint at `host:port`, believed to be well.
     pub(crate) fn new(authority: &str, limits: EndpointLimits) -> Rc<Self> {
         Rc::new(Self {
-            authority: HeaderValue::from_str(authority).unwrap_or_else(|_| HeaderValue::from_static("invalid")),
+            authority: HeaderValue::from_str(authority)
+                .unwrap_or_else(|_| HeaderValue::from_static("invalid")),
             target: Target::parse(authority),
             limits,
             breaker: RefCell::new(Breaker::new(limits.failures, limits.open)),
@@ -120,7 +124,12 @@ impl Endpoint {
             Some(sender) => sender,
             None => match self.open().await {
                 Ok(sender) => sender,
-                Err(error) => return Err(AttemptError::Connect { error, request: Box::new(request) }),
+                Err(error) => {
+                    return Err(AttemptError::Connect {
+                        error,
+                        request: Box::new(request),
+                    });
+                }
             },
         };
         let debt = Debt::new(self);
@@ -129,13 +138,25 @@ impl Endpoint {
         match answer {
             Ok(Ok(response)) => {
                 self.sign_of_life.set(Instant::now());
-                Ok((response, Lease { endpoint: Rc::clone(self), sender }))
+                Ok((
+                    response,
+                    Lease {
+                        endpoint: Rc::clone(self),
+                        sender,
+                    },
+                ))
             }
             Ok(Err(mut failure)) => {
                 let request = failure.take_message().map(Box::new);
-                Err(AttemptError::Broken { endpoint: self.name(), error: failure.into_error(), request })
+                Err(AttemptError::Broken {
+                    endpoint: self.name(),
+                    error: failure.into_error(),
+                    request,
+                })
             }
-            Err(_) => Err(AttemptError::Late { endpoint: self.name() }),
+            Err(_) => Err(AttemptError::Late {
+                endpoint: self.name(),
+            }),
         }
     }
 
@@ -147,7 +168,11 @@ impl Endpoint {
     /// An attempt failed through the endpoint's fault.
     pub(crate) fn failed(&self, fault: Fault, now: Instant) {
         if self.breaker.borrow_mut().failed(fault, now) {
-            tracing::warn!(endpoint = self.name(), ?fault, "stopped sending requests to an endpoint");
+            tracing::warn!(
+                endpoint = self.name(),
+                ?fault,
+                "stopped sending requests to an endpoint"
+            );
         }
     }
 
@@ -165,7 +190,9 @@ impl Endpoint {
     /// Asks for a sign of life on a connection of its own: any answer is one.
     pub(crate) async fn probe(&self) -> bool {
         self.probing.set(true);
-        let alive = tokio::time::timeout(self.limits.probe, self.ask()).await.unwrap_or(false);
+        let alive = tokio::time::timeout(self.limits.probe, self.ask())
+            .await
+            .unwrap_or(false);
         self.probing.set(false);
         if alive {
             self.sign_of_life.set(Instant::now());
@@ -174,13 +201,17 @@ impl Endpoint {
     }
 
     async fn ask(&self) -> bool {
-        let Ok(opened) = connect(&self.target, &self.authority, self.limits.connect).await else { return false };
+        let Ok(opened) = connect(&self.target, &self.authority, self.limits.connect).await else {
+            return false;
+        };
         let mut sender = opened.sender;
         let driver = tokio::task::spawn_local(opened.connection);
         let mut request = Request::new(RequestBody::whole(Bytes::new()));
         *request.method_mut() = Method::GET;
         *request.uri_mut() = http::Uri::from_static("/healthz");
-        request.headers_mut().insert(http::header::HOST, self.authority.clone());
+        request
+            .headers_mut()
+            .insert(http::header::HOST, self.authority.clone());
         let alive = sender.send_request(request).await.is_ok();
         driver.abort();
         alive
@@ -205,7 +236,8 @@ impl Endpoint {
     /// Closes connections that have been idle for too long.
     pub(crate) fn close_idle(&self, now: Instant) {
         let keep = |idle: &Idle| {
-            now.saturating_duration_since(idle.since) < self.limits.idle_time && !idle.sender.is_closed()
+            now.saturating_duration_since(idle.since) < self.limits.idle_time
+                && !idle.sender.is_closed()
         };
         self.idle.borrow_mut().retain(keep);
     }
@@ -239,7 +271,9 @@ impl Endpoint {
             }
             endpoint.connections.borrow_mut().remove(&number);
         });
-        self.connections.borrow_mut().insert(number, driver.abort_handle());
+        self.connections
+            .borrow_mut()
+            .insert(number, driver.abort_handle());
         Ok(opened.sender)
     }
 }
@@ -273,8 +307,14 @@ impl Lease {
     /// The answer is over: the connection may carry another.
     pub(crate) fn give_back(self) {
         let mut idle = self.endpoint.idle.borrow_mut();
-        if !self.sender.is_closed() && idle.len() < self.endpoint.limits.idle && self.endpoint.is_available() {
-            idle.push(Idle { sender: self.sender, since: Instant::now() });
+        if !self.sender.is_closed()
+            && idle.len() < self.endpoint.limits.idle
+            && self.endpoint.is_available()
+        {
+            idle.push(Idle {
+                sender: self.sender,
+                since: Instant::now(),
+            });
         }
     }
 }

@@ -26,7 +26,9 @@ pub(crate) fn watch(upstreams: &Rc<Vec<Upstream>>, now: Instant) {
                 });
             } else if endpoint.is_available() && endpoint.is_suspicious(now) {
                 let (upstreams, endpoint) = (Rc::clone(upstreams), Rc::clone(endpoint));
-                tokio::task::spawn_local(async move { suspect(&upstreams[place], &endpoint).await });
+                tokio::task::spawn_local(
+                    async move { suspect(&upstreams[place], &endpoint).await },
+                );
             }
         }
     }

@@ -20,26 +20,26 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use shop_common::server::Shutdown;
 use shop_gateway::{Config, Gateway, GatewayError};
-use shop_token::{Issuer, Role, SigningKey};
+use shop_token::{Claims, Issuer, Role, SigningKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Longer than anything here should take on a busy machine.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// An upstream in this process. Dropped, it is gone, with all its connections.
-pub struct Upstream {
-    pub address: SocketAddr,
-    pub requests: Arc<AtomicUsize>,
-    pub connections: Arc<AtomicUsize>,
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) requests: Arc<AtomicUsize>,
+    pub(crate) connections: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
 impl Upstream {
     /// One that answers with a function.
-    pub async fn start<F, Fut>(answer: F) -> Self
+    pub(crate) async fn start<F, Fut>(answer: F) -> Self
     where
         F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send,
@@ -48,7 +48,7 @@ impl Upstream {
     }
 
     /// The same at an address of the test's choice.
-    pub async fn start_at<F, Fut>(address: SocketAddr, answer: F) -> Self
+    pub(crate) async fn start_at<F, Fut>(address: SocketAddr, answer: F) -> Self
     where
         F: Fn(Request) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Response> + Send,
@@ -68,22 +68,33 @@ impl Upstream {
                 counted.fetch_add(1, Ordering::SeqCst);
             }
             let answer = answer.clone();
-            async move { if probe { Response::default() } else { answer(request).await } }
+            async move {
+                if probe {
+                    Response::default()
+                } else {
+                    answer(request).await
+                }
+            }
         });
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, requests, connections, serving }
+        Self {
+            address,
+            requests,
+            connections,
+            serving,
+        }
     }
 
     /// One that answers 200 with what it got, as JSON.
-    pub async fn echo() -> Self {
+    pub(crate) async fn echo() -> Self {
         Self::start(echo).await
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 }
@@ -95,7 +106,7 @@ impl Drop for Upstream {
 }
 
 /// Answers with the request as JSON: method, path with query, headers (the last of each name) and body.
-pub async fn echo(request: Request) -> Response {
+pub(crate) async fn echo(request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let headers: serde_json::Map<String, Value> = parts
@@ -113,10 +124,10 @@ pub async fn echo(request: Request) -> Response {
 }
 
 /// A gateway of the test's own.
-pub struct TestGateway {
-    pub address: SocketAddr,
-    pub admin: SocketAddr,
-    pub shutdown: Shutdown,
+pub(crate) struct TestGateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) shutdown: Shutdown,
     serving: Option<JoinHandle<Result<(), GatewayError>>>,
     _folder: tempfile::TempDir,
     issuer: Issuer,
@@ -124,69 +135,107 @@ pub struct TestGateway {
 
 /// What a test wants to be different.
 #[derive(Default)]
-pub struct Wishes<'a> {
+pub(crate) struct Wishes<'a> {
     /// `[upstreams.NAME]`: endpoints, and more lines of the section.
-    pub upstreams: Vec<(&'a str, Vec<SocketAddr>, &'a str)>,
+    pub(crate) upstreams: Vec<(&'a str, Vec<SocketAddr>, &'a str)>,
     /// More lines of the file, after `[gateway]`.
-    pub gateway: &'a str,
+    pub(crate) gateway: &'a str,
     /// Where to listen; a free port otherwise.
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// More sections.
-    pub sections: &'a str,
+    pub(crate) sections: &'a str,
+    /// Where to fetch keys instead of reading them from a file.
+    pub(crate) jwks_url: Option<&'a str>,
     /// Worker threads; one otherwise.
-    pub workers: Option<usize>,
+    pub(crate) workers: Option<usize>,
 }
 
 impl TestGateway {
     /// One that passes everything below `/api/echo` to some endpoints.
-    pub async fn to(endpoints: &[SocketAddr]) -> Self {
+    pub(crate) async fn to(endpoints: &[SocketAddr]) -> Self {
         Self::with(endpoints, "").await
     }
 
     /// The same with settings of the test's choice.
-    pub async fn with(endpoints: &[SocketAddr], gateway: &str) -> Self {
-        Self::start(Wishes { upstreams: vec![("echo", endpoints.to_vec(), "")], gateway, ..Wishes::default() }).await
+    pub(crate) async fn with(endpoints: &[SocketAddr], gateway: &str) -> Self {
+        Self::start(Wishes {
+            upstreams: vec![("echo", endpoints.to_vec(), "")],
+            gateway,
+            ..Wishes::default()
+        })
+        .await
     }
 
     /// One as wished.
-    pub async fn start(wishes: Wishes<'_>) -> Self {
+    pub(crate) async fn start(wishes: Wishes<'_>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::new(&test_key(), "shop-auth", "shop");
         let jwks = folder.path().join("jwks.json");
-        std::fs::write(&jwks, serde_json::to_string(&issuer.jwks()).unwrap()).unwrap();
+        std::fs::write(&jwks, issuer.jwks().to_json()).unwrap();
         let config = parse(&text(&wishes, &jwks));
         let shutdown = Shutdown::new();
         let gateway = Gateway::bind(config, shutdown.clone()).await.unwrap();
         let (address, admin) = (gateway.address(), gateway.admin_address());
         let serving = Some(tokio::spawn(gateway.serve()));
-        Self { address, admin, shutdown, serving, _folder: folder, issuer }
+        Self {
+            address,
+            admin,
+            shutdown,
+            serving,
+            _folder: folder,
+            issuer,
+        }
     }
 
     /// A token of a customer.
-    pub fn token(&self, subject: Uuid) -> String {
-        self.issuer.issue(subject, Role::Customer, Duration::from_secs(900), None)
+    pub(crate) fn token(&self, subject: Uuid) -> String {
+        self.issuer
+            .issue(subject, Role::Customer, Duration::from_mins(15), None)
+    }
+
+    /// A token that was good until a minute ago.
+    pub(crate) fn ended_token(&self, subject: Uuid) -> String {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let now = i64::try_from(now.as_secs()).unwrap();
+        self.issuer.sign(&Claims {
+            iss: "shop-auth".to_owned(),
+            aud: "shop".to_owned(),
+            sub: subject,
+            role: Role::Customer,
+            iat: now - 960,
+            exp: now - 60,
+            jti: Uuid::now_v7(),
+            test: None,
+        })
     }
 
     /// Asks the gateway to end.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shutdown.trigger();
     }
 
     /// Waits until it has ended, and gives how.
-    pub async fn ended(&mut self) -> Result<(), GatewayError> {
-        tokio::time::timeout(LIMIT, self.serving.take().unwrap()).await.expect("the gateway did not end").unwrap()
+    pub(crate) async fn ended(&mut self) -> Result<(), GatewayError> {
+        tokio::time::timeout(LIMIT, self.serving.take().unwrap())
+            .await
+            .expect("the gateway did not end")
+            .unwrap()
     }
 
     /// A metric's value, summed over its labels that hold a text.
-    pub async fn metric(&self, name: &str, label: &str) -> f64 {
-        let text = get(&client(), &format!("http://{}/metrics", self.admin)).await.text();
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = get(&client(), &format!("http://{}/metrics", self.admin))
+            .await
+            .text();
         text.lines()
             .filter(|line| line.starts_with(name) && line.contains(label))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
             .sum()
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
@@ -200,23 +249,36 @@ impl Drop for TestGateway {
 /// One key for all gateways, so that replicas accept the same tokens.
 fn test_key() -> SigningKey {
     static KEY: Mutex<Option<SigningKey>> = Mutex::new(None);
-    KEY.lock().unwrap().get_or_insert_with(SigningKey::generate).clone()
+    KEY.lock()
+        .unwrap()
+        .get_or_insert_with(SigningKey::generate)
+        .clone()
 }
 
 /// A configuration file's content.
-pub fn text(wishes: &Wishes<'_>, jwks: &Path) -> String {
+pub(crate) fn text(wishes: &Wishes<'_>, jwks: &Path) -> String {
     use std::fmt::Write as _;
-    let listen = wishes.listen.map_or_else(|| "127.0.0.1:0".to_owned(), |it| it.to_string());
+    let listen = wishes
+        .listen
+        .map_or_else(|| "127.0.0.1:0".to_owned(), |it| it.to_string());
     let mut text = format!(
         "instance = 'gateway-test'\n[http]\nlisten = '{listen}'\nadminListen = '127.0.0.1:0'\nworkers = {}\ndrainSeconds = 5\n\
-         [tokens]\njwksFile = '{}'\n[gateway]\n{}\n",
+         [tokens]\n{}\n[gateway]\n{}\n",
         wishes.workers.unwrap_or(1),
-        jwks.display(),
+        wishes.jwks_url.map_or_else(
+            || format!("jwksFile = '{}'", jwks.display()),
+            |url| format!("jwksUrls = ['{url}']"),
+        ),
         wishes.gateway,
     );
     for (name, endpoints, more) in &wishes.upstreams {
         let endpoints: Vec<String> = endpoints.iter().map(|it| format!("'{it}'")).collect();
-        writeln!(text, "[upstreams.{name}]\nendpoints = [{}]\n{more}", endpoints.join(", ")).unwrap();
+        writeln!(
+            text,
+            "[upstreams.{name}]\nendpoints = [{}]\n{more}",
+            endpoints.join(", ")
+        )
+        .unwrap();
     }
     text + wishes.sections
 }
@@ -225,71 +287,108 @@ fn parse(text: &str) -> Config {
     shop_common::config::parse(Path::new("gateway.toml"), text).unwrap()
 }
 
-pub type Client = HttpClient<HttpConnector, Full<Bytes>>;
+pub(crate) type Client = HttpClient<HttpConnector, Full<Bytes>>;
 
 /// A client that keeps its connections.
-pub fn client() -> Client {
-    HttpClient::builder(TokioExecutor::new()).retry_canceled_requests(false).build_http()
+pub(crate) fn client() -> Client {
+    HttpClient::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build_http()
 }
 
 /// An answer that has been read.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// Asserts a problem document of a kind, complete.
-    pub fn assert_problem(&self, status: u16, slug: &str) {
+    pub(crate) fn assert_problem(&self, status: u16, slug: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.text());
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let document = self.json();
-        assert_eq!(document["type"], format!("https://shopctl.dev/problems/{slug}"), "{document}");
+        assert_eq!(
+            document["type"],
+            format!("https://shopctl.dev/problems/{slug}"),
+            "{document}"
+        );
         assert_eq!(document["status"], status, "{document}");
-        assert_eq!(document["requestId"], self.headers["x-request-id"].to_str().unwrap(), "{document}");
-        assert!(document["instance"].as_str().unwrap().starts_with('/'), "{document}");
+        assert_eq!(
+            document["requestId"],
+            self.headers["x-request-id"].to_str().unwrap(),
+            "{document}"
+        );
+        assert!(
+            document["instance"].as_str().unwrap().starts_with('/'),
+            "{document}"
+        );
     }
 }
 
 /// Sends a request and reads the whole answer.
-pub async fn send(client: &Client, request: http::Request<Full<Bytes>>) -> Answer {
+pub(crate) async fn send(client: &Client, request: http::Request<Full<Bytes>>) -> Answer {
     try_send(client, request).await.unwrap()
 }
 
 /// The same, if it works.
-pub async fn try_send(client: &Client, request: http::Request<Full<Bytes>>) -> Result<Answer, String> {
+pub(crate) async fn try_send(
+    client: &Client,
+    request: http::Request<Full<Bytes>>,
+) -> Result<Answer, String> {
     tokio::time::timeout(LIMIT, async {
-        let response = client.request(request).await.map_err(|error| format!("{error:?}"))?;
+        let response = client
+            .request(request)
+            .await
+            .map_err(|error| format!("{error:?}"))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| format!("{error:?}"))?
+            .to_bytes();
+        Ok(Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        })
     })
     .await
     .expect("no answer in time")
 }
 
-pub async fn get(client: &Client, url: &str) -> Answer {
+pub(crate) async fn get(client: &Client, url: &str) -> Answer {
     send(client, request(Method::GET, url, &[], "")).await
 }
 
-pub fn request(method: Method, url: &str, headers: &[(&str, &str)], body: &str) -> http::Request<Full<Bytes>> {
+pub(crate) fn request(
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> http::Request<Full<Bytes>> {
     let builder = http::Request::builder().method(method).uri(url);
-    let builder = headers.iter().fold(builder, |builder, (name, value)| builder.header(*name, *value));
-    builder.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()
+    let builder = headers.iter().fold(builder, |builder, (name, value)| {
+        builder.header(*name, *value)
+    });
+    builder
+        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+        .unwrap()
 }
 
 /// Sends bytes as they are and reads until the gateway closes.
-pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+pub(crate) async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     // The gateway may well close before everything is written.
     let _ = stream.write_all(bytes).await;
@@ -297,7 +396,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 /// Reads until the gateway closes.
-pub async fn read_all(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_all(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     tokio::time::timeout(LIMIT, async {
         let mut piece = [0; 4096];
@@ -311,13 +410,17 @@ pub async fn read_all(stream: &mut TcpStream) -> String {
 }
 
 /// Reads until a text has come.
-pub async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+pub(crate) async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
     let mut answer = Vec::new();
     tokio::time::timeout(LIMIT, async {
         let mut piece = [0; 4096];
         while !String::from_utf8_lossy(&answer).contains(wanted) {
             let count = stream.read(&mut piece).await.unwrap();
-            assert!(count > 0, "closed before {wanted:?}: {:?}", String::from_utf8_lossy(&answer));
+            assert!(
+                count > 0,
+                "closed before {wanted:?}: {:?}",
+                String::from_utf8_lossy(&answer)
+            );
             answer.extend_from_slice(&piece[..count]);
         }
     })

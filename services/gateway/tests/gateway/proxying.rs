@@ -20,14 +20,25 @@ async fn a_request_arrives_as_it_was_sent_and_so_does_the_answer() {
     let upstream = Upstream::start(async |request| {
         let mut response = echo(request).await;
         *response.status_mut() = http::StatusCode::CREATED;
-        response.headers_mut().insert("location", "/api/echo/1".parse().unwrap());
-        response.headers_mut().append("set-cookie", "a=1".parse().unwrap());
-        response.headers_mut().append("set-cookie", "b=2".parse().unwrap());
+        response
+            .headers_mut()
+            .insert("location", "/api/echo/1".parse().unwrap());
+        response
+            .headers_mut()
+            .append("set-cookie", "a=1".parse().unwrap());
+        response
+            .headers_mut()
+            .append("set-cookie", "b=2".parse().unwrap());
         response
     })
     .await;
     let gateway = TestGateway::to(&[upstream.address]).await;
-    let wanted = request(Method::POST, &gateway.url("/api/echo/a%20b?c=d&e"), &[("x-custom", "kept")], "{\"a\":1}");
+    let wanted = request(
+        Method::POST,
+        &gateway.url("/api/echo/a%20b?c=d&e"),
+        &[("x-custom", "kept")],
+        "{\"a\":1}",
+    );
     let answer = send(&client(), wanted).await;
     assert_eq!(answer.status, 201);
     assert_eq!(answer.headers["location"], "/api/echo/1");
@@ -59,7 +70,11 @@ async fn forwarding_and_trace_headers_are_set_and_a_strangers_are_not_believed()
         ("x-request-id", "mine-1"),
         ("traceparent", trace),
     ];
-    let answer = send(&client(), request(Method::GET, &gateway.url("/api/echo"), &forged, "")).await;
+    let answer = send(
+        &client(),
+        request(Method::GET, &gateway.url("/api/echo"), &forged, ""),
+    )
+    .await;
     assert_eq!(answer.headers["x-request-id"], "mine-1");
     let seen = answer.json();
     let headers = &seen["headers"];
@@ -70,7 +85,16 @@ async fn forwarding_and_trace_headers_are_set_and_a_strangers_are_not_believed()
     let sent = headers["traceparent"].as_str().unwrap();
     assert_eq!(sent[..36], trace[..36]);
     assert_ne!(sent, trace, "each hop has a span of its own");
-    for gone in ["forwarded", "x-customer-id", "x-role", "x-forwarded-user", "x-shop-internal", "x-dropped", "te", "connection"] {
+    for gone in [
+        "forwarded",
+        "x-customer-id",
+        "x-role",
+        "x-forwarded-user",
+        "x-shop-internal",
+        "x-dropped",
+        "te",
+        "connection",
+    ] {
         assert_eq!(headers[gone], Value::Null, "{gone}");
     }
 }
@@ -79,9 +103,19 @@ async fn forwarding_and_trace_headers_are_set_and_a_strangers_are_not_believed()
 async fn a_trusted_proxys_forwarding_headers_are_continued() {
     let upstream = Upstream::echo().await;
     let gateway = TestGateway::with(&[upstream.address], "trustedProxies = ['127.0.0.1']").await;
-    let forwarded = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")];
-    let answer = send(&client(), request(Method::GET, &gateway.url("/api/echo"), &forwarded, "")).await;
-    assert_eq!(answer.json()["headers"]["x-forwarded-for"], "192.0.2.7, 127.0.0.1");
+    let forwarded = [
+        ("x-forwarded-for", "192.0.2.7"),
+        ("x-forwarded-proto", "https"),
+    ];
+    let answer = send(
+        &client(),
+        request(Method::GET, &gateway.url("/api/echo"), &forwarded, ""),
+    )
+    .await;
+    assert_eq!(
+        answer.json()["headers"]["x-forwarded-for"],
+        "192.0.2.7, 127.0.0.1"
+    );
     assert_eq!(answer.json()["headers"]["x-forwarded-proto"], "https");
 }
 
@@ -89,7 +123,12 @@ async fn a_trusted_proxys_forwarding_headers_are_continued() {
 async fn a_request_id_is_made_when_the_callers_is_not_sane() {
     let upstream = Upstream::echo().await;
     let gateway = TestGateway::to(&[upstream.address]).await;
-    let wanted = request(Method::GET, &gateway.url("/api/echo"), &[("x-request-id", "a b<script>")], "");
+    let wanted = request(
+        Method::GET,
+        &gateway.url("/api/echo"),
+        &[("x-request-id", "a b<script>")],
+        "",
+    );
     let answer = send(&client(), wanted).await;
     let made = answer.headers["x-request-id"].to_str().unwrap();
     assert_eq!(Uuid::parse_str(made).unwrap().get_version_num(), 7);
@@ -98,8 +137,15 @@ async fn a_request_id_is_made_when_the_callers_is_not_sane() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_go_to_the_service_whose_prefix_they_have_and_nowhere_else() {
-    let named = |name: &'static str| Upstream::start(async move |_| Response::new(Body::from(name)));
-    let (auth, echo, order, product) = tokio::join!(named("auth"), named("echo"), named("order"), named("product"));
+    let named = |name: &'static str| {
+        Upstream::start(move |_| async move { Response::new(Body::from(name)) })
+    };
+    let (auth, echo, order, product) = tokio::join!(
+        named("auth"),
+        named("echo"),
+        named("order"),
+        named("product")
+    );
     let gateway = TestGateway::start(Wishes {
         upstreams: vec![
             ("auth", vec![auth.address], ""),
@@ -118,14 +164,33 @@ async fn requests_go_to_the_service_whose_prefix_they_have_and_nowhere_else() {
         ("/api/products?limit=1", "product"),
         ("/openapi/order.json", "order"),
     ] {
-        assert_eq!(get(&client, &gateway.url(path)).await.text(), name, "{path}");
+        assert_eq!(
+            get(&client, &gateway.url(path)).await.text(),
+            name,
+            "{path}"
+        );
     }
-    for path in ["/api/ordersx", "/internal/holds", "/healthz", "/metrics", "/openapi/none.json", "/api"] {
-        get(&client, &gateway.url(path)).await.assert_problem(404, "not-found");
+    for path in [
+        "/api/ordersx",
+        "/internal/holds",
+        "/healthz",
+        "/metrics",
+        "/openapi/none.json",
+        "/api",
+    ] {
+        get(&client, &gateway.url(path))
+            .await
+            .assert_problem(404, "not-found");
     }
-    for path in ["/api/echo/../auth", "/api/echo/%2e%2e/auth", "/api/echo%2fx", "/api//echo"] {
-        let answer = raw(gateway.address, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes());
-        assert!(answer.await.starts_with("HTTP/1.1 400"), "{path}");
+    for path in [
+        "/api/echo/../auth",
+        "/api/echo/%2e%2e/auth",
+        "/api/echo%2fx",
+        "/api//echo",
+    ] {
+        let sent = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let answer = raw(gateway.address, sent.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{path}");
     }
 }
 
@@ -138,11 +203,15 @@ async fn the_gateway_describes_itself_and_where_its_services_are_described() {
     assert_eq!(index["instance"], "gateway-test");
     assert_eq!(index["routes"][0]["prefix"], "/api/echo");
     assert_eq!(index["routes"][0]["openapi"], "/openapi/echo.json");
-    let described = get(&client, &gateway.url("/openapi/echo.json")).await.json();
+    let described = get(&client, &gateway.url("/openapi/echo.json"))
+        .await
+        .json();
     assert_eq!(described["path"], "/openapi.json");
     let own = get(&client, &gateway.url("/openapi.json")).await.json();
     assert!(own["paths"]["/openapi/{service}.json"].is_object(), "{own}");
-    send(&client, request(Method::POST, &gateway.url("/"), &[], "")).await.assert_problem(405, "method-not-allowed");
+    send(&client, request(Method::POST, &gateway.url("/"), &[], ""))
+        .await
+        .assert_problem(405, "method-not-allowed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,18 +220,37 @@ async fn connections_to_an_upstream_are_used_again() {
     let gateway = TestGateway::to(&[upstream.address]).await;
     // Clients that come and go: what is kept is the gateway's.
     for _ in 0..50 {
-        let answer = send(&client(), request(Method::POST, &gateway.url("/api/echo"), &[], "body")).await;
+        let answer = send(
+            &client(),
+            request(Method::POST, &gateway.url("/api/echo"), &[], "body"),
+        )
+        .await;
         assert_eq!(answer.status, 200);
     }
     assert_eq!(upstream.requests(), 50);
-    assert!(upstream.connections() <= 2, "{} connections", upstream.connections());
+    assert!(
+        upstream.connections() <= 2,
+        "{} connections",
+        upstream.connections()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_without_a_body_end_where_they_should() {
     let upstream = Upstream::start(async |request| {
-        let code = request.uri().path().rsplit('/').next().unwrap().parse().unwrap();
-        Response::builder().status(code).header("etag", "\"1\"").body(Body::empty()).unwrap()
+        let code: u16 = request
+            .uri()
+            .path()
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        Response::builder()
+            .status(code)
+            .header("etag", "\"1\"")
+            .body(Body::empty())
+            .unwrap()
     })
     .await;
     let gateway = TestGateway::to(&[upstream.address]).await;
@@ -184,10 +272,17 @@ async fn head_has_the_length_and_no_body() {
     let gateway = TestGateway::to(&[upstream.address]).await;
     let client = client();
     for _ in 0..3 {
-        let answer = send(&client, request(Method::HEAD, &gateway.url("/api/echo"), &[], "")).await;
+        let answer = send(
+            &client,
+            request(Method::HEAD, &gateway.url("/api/echo"), &[], ""),
+        )
+        .await;
         assert_eq!(answer.headers["content-length"], "12");
         assert!(answer.body.is_empty());
-        assert_eq!(get(&client, &gateway.url("/api/echo")).await.text(), "twelve bytes");
+        assert_eq!(
+            get(&client, &gateway.url("/api/echo")).await.text(),
+            "twelve bytes"
+        );
     }
 }
 
@@ -196,12 +291,16 @@ async fn a_large_answer_streams_through() {
     // 64 MiB that exist in pieces only.
     let upstream = Upstream::start(async |_| {
         let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-        let pieces = futures_util::stream::iter(0..1024).map(move |_| Ok::<_, std::io::Error>(piece.clone()));
+        let pieces = futures_util::stream::iter(0..1024)
+            .map(move |_| Ok::<_, std::io::Error>(piece.clone()));
         Response::new(Body::from_stream(pieces))
     })
     .await;
     let gateway = TestGateway::to(&[upstream.address]).await;
-    let response = client().request(request(Method::GET, &gateway.url("/api/echo"), &[], "")).await.unwrap();
+    let response = client()
+        .request(request(Method::GET, &gateway.url("/api/echo"), &[], ""))
+        .await
+        .unwrap();
     let mut body = response.into_body();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
@@ -221,7 +320,8 @@ async fn a_streamed_body_reaches_the_upstream_before_it_has_ended() {
     .await;
     let gateway = TestGateway::to(&[upstream.address]).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    let head = "POST /api/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let head =
+        "POST /api/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let answer = read_until(&mut stream, "first").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -237,7 +337,10 @@ async fn a_chunked_body_arrives_whole_whatever_the_method() {
              3\r\nabc\r\n4;ext=1\r\ndefg\r\n0\r\nx-trailer: 1\r\n\r\n"
         );
         let answer = raw(gateway.address, sent.as_bytes()).await;
-        assert!(answer.contains("\"body\":\"abcdefg\""), "{method}: {answer}");
+        assert!(
+            answer.contains("\"body\":\"abcdefg\""),
+            "{method}: {answer}"
+        );
     }
 }
 
@@ -246,7 +349,8 @@ async fn a_client_that_expects_100_continue_gets_it_once_the_body_is_wanted() {
     let upstream = Upstream::echo().await;
     let gateway = TestGateway::to(&[upstream.address]).await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
-    let head = "POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n";
+    let head =
+        "POST /api/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     read_until(&mut stream, "HTTP/1.1 100 Continue\r\n\r\n").await;
     stream.write_all(b"body").await.unwrap();
@@ -270,7 +374,8 @@ async fn ipv6_works_on_both_sides() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upstreams_problem_is_passed_on_as_it_is() {
     let upstream = Upstream::start(async |_| {
-        let document = r#"{"type":"https://shopctl.dev/problems/sold-out","status":409,"requestId":"theirs"}"#;
+        let document =
+            r#"{"type":"https://shopctl.dev/problems/sold-out","status":409,"requestId":"theirs"}"#;
         Response::builder()
             .status(409)
             .header("content-type", "application/problem+json")
