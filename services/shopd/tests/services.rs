@@ -174,18 +174,18 @@ fn every_service_logs_json_with_the_request_s_id(shop: &Shop) {
 
 /// Only shown: what is bounded is the release build's memory, and this is not that.
 fn memory_is_shown(shop: &Shop) {
-    let show = |name: &str, own: u64, files: u64| {
+    let line = |name: &str, own: u64, files: u64| {
         let [all, own, files] = [own + files, own, files].map(|bytes| bytes as f64 / 1e6);
         println!("{name:8} {all:6.1} MB resident, {own:6.1} of its own and {files:6.1} of files");
     };
     let (mut all_own, mut all_files) = (0, 0);
     for service in &shop.services {
         let (own, files) = service.resident();
-        show(service.name, own, files);
+        line(service.name, own, files);
         all_own += own;
         all_files += files;
     }
-    show("together", all_own, all_files);
+    line("together", all_own, all_files);
 }
 
 fn every_service_drains_and_ends_on_sigterm(shop: &mut Shop) {
