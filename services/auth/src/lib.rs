@@ -77,7 +77,8 @@ pub async fn run(config: Config) -> Result<(), AuthError> {
 
 /// Takes the ports and begins what happens in the background. Postgres may be down: the service is then not ready.
 pub async fn start(config: &Config, shutdown: &Shutdown) -> Result<BoundServer, AuthError> {
-    let (keys, admin) = prepare(config)?;
+    let keys = Keys::load(&config.signing, &config.tokens)?;
+    let admin = config.admin.as_ref().map(Admin::load).transpose()?;
     // Installs the recorder, so that what is described and counted from here on is not lost.
     metrics_handle();
     measures::describe();
@@ -106,10 +107,4 @@ pub async fn start(config: &Config, shutdown: &Shutdown) -> Result<BoundServer, 
         readiness = readiness.uses("admin-account", move || ready(progress.check()));
     }
     Ok(server.readiness(readiness.build()).bind().await?)
-}
-
-fn prepare(config: &Config) -> Result<(Keys, Option<Admin>), AuthError> {
-    let keys = Keys::load(&config.signing, &config.tokens)?;
-    let admin = config.admin.as_ref().map(Admin::load).transpose()?;
-    Ok((keys, admin))
 }

@@ -18,6 +18,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use self::keys::PublishedKeys;
 use crate::service::Auth;
 
 /// The largest body that any route needs, many times over.
@@ -28,10 +29,8 @@ const LARGEST_BODY: usize = 16 * 1024;
 pub(crate) struct App {
     pub(crate) auth: Auth,
     pub(crate) keys: KeySource,
-    pub(crate) published: keys::PublishedKeys,
+    pub(crate) published: PublishedKeys,
 }
-
-pub(crate) use keys::PublishedKeys;
 
 impl FromRef<App> for KeySource {
     fn from_ref(app: &App) -> Self {
@@ -48,15 +47,6 @@ impl FromRef<App> for KeySource {
     modifiers(&AccessTokenScheme)
 )]
 struct Document;
-
-/// A request that takes longer is given up: Postgres itself ends no statement while it hangs.
-async fn within(limit: Duration, request: Request, next: Next) -> Response {
-    let answered = tokio::time::timeout(limit, next.run(request)).await;
-    answered.unwrap_or_else(|_| {
-        tracing::warn!(limit = ?limit, "a request took longer than it may");
-        Problem::new(ProblemKind::Timeout).into_response()
-    })
-}
 
 /// All routes, observed, with their document at `/openapi.json`.
 pub(crate) fn router(app: App, limit: Duration) -> Result<Router, serde_json::Error> {
@@ -78,4 +68,13 @@ pub(crate) fn router(app: App, limit: Duration) -> Result<Router, serde_json::Er
             within(limit, request, next)
         }));
     Ok(observe(routes))
+}
+
+/// A request that takes longer is given up: Postgres itself ends no statement while it hangs.
+async fn within(limit: Duration, request: Request, next: Next) -> Response {
+    let answered = tokio::time::timeout(limit, next.run(request)).await;
+    answered.unwrap_or_else(|_| {
+        tracing::warn!(limit = ?limit, "a request took longer than it may");
+        Problem::new(ProblemKind::Timeout).into_response()
+    })
 }

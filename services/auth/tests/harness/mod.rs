@@ -75,7 +75,11 @@ impl Auth {
         Self {
             key: key.clone(),
             folder,
-            client: Client::new(),
+            // A test that waits for ever says nothing.
+            client: Client::builder()
+                .timeout(Duration::from_mins(1))
+                .build()
+                .unwrap(),
             base,
             admin_base,
             shutdown,
