@@ -49,7 +49,7 @@ pub(super) async fn one(
     customer: Customer,
     Path(id): Path<Uuid>,
 ) -> Result<Json<OrderDocument>> {
-    let order = store::find(&shop.pool, customer.id, id).await;
+    let order = store::patiently(|| store::find(&shop.pool, customer.id, id)).await;
     let order = order.map_err(|error| error.into_problem(&[]))?;
     order
         .map(|order| Json(order.into()))
@@ -77,7 +77,7 @@ pub(super) async fn by_key(
 ) -> Result<Response> {
     // What is no key was never one.
     let key = key.parse().map_err(|_| Problem::not_found())?;
-    let outcome = store::find_by_key(&shop.pool, customer.id, &key).await;
+    let outcome = store::patiently(|| store::find_by_key(&shop.pool, customer.id, &key)).await;
     match outcome.map_err(|error| error.into_problem(&[]))? {
         Some(Outcome::Confirmed(order)) => Ok(Json(OrderDocument::from(order)).into_response()),
         Some(Outcome::Refused(refusal)) => Err(refusal_problem(&refusal)),
@@ -110,7 +110,7 @@ pub(super) async fn mine(
         )));
     }
     let after = query.cursor.as_deref().map(decode_cursor).transpose()?;
-    let page = store::page(&shop.pool, customer.id, after, limit).await;
+    let page = store::patiently(|| store::page(&shop.pool, customer.id, after, limit)).await;
     let page = page.map_err(|error| error.into_problem(&[]))?;
     Ok(Json(OrderPage {
         items: page.orders.into_iter().map(OrderDocument::from).collect(),

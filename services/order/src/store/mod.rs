@@ -10,7 +10,7 @@ mod remove;
 
 pub use contract::check_product_contract;
 pub use decide::PostgresDecider;
-pub use read::{Page, find, find_by_key, page};
+pub use read::{Page, find, find_by_key, page, patiently};
 pub use remove::{RemovedTestData, remove_test_data, sweep};
 
 /// Tables and functions of the schema `orders`. Applied as the role that owns it.

@@ -1,5 +1,6 @@
 //! Reads a customer's own orders.
 
+use shop_common::problem::is_outage;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -33,6 +34,21 @@ impl TryFrom<Row> for Order {
             currency: row.currency,
             created_at: row.created_at,
         })
+    }
+}
+
+/// Reads, and reads once more if the connection has died since it was used last: a restart of Postgres or a cut in the
+/// network should not be a reader's problem once it is over.
+pub async fn patiently<T, F>(read: impl Fn() -> F) -> Result<T, sqlx::Error>
+where
+    F: Future<Output = Result<T, sqlx::Error>>,
+{
+    match read().await {
+        // There is nothing to be had from waiting for the pool a second time.
+        Err(error) if is_outage(&error) && !matches!(error, sqlx::Error::PoolTimedOut) => {
+            read().await
+        }
+        result => result,
     }
 }
 

@@ -1,12 +1,10 @@
-//! What the tests of orders share: a database with product's and order's tables, and products in it.
-
-#![allow(dead_code)] // each test file uses its part
+//! A database with product's and order's tables, and products in it.
 
 use shop_order::batcher::{Decide, Verdict};
 use shop_order::order::OrderRequest;
 use shop_order::store::{MIGRATIONS, PostgresDecider};
-use shop_testkit::{Database, Role};
-use sqlx::PgPool;
+use shop_testkit::{Database, Role, eventually};
+use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 /// Makes the tables of both services, as their owners.
@@ -72,7 +70,7 @@ pub(crate) async fn add_product(pool: &PgPool, product: Product<'_>) -> Uuid {
 }
 
 /// Starts a sale of an hour.
-pub(crate) async fn start_sale(pool: &PgPool, product_id: Uuid, limit: i32) {
+async fn start_sale(pool: &PgPool, product_id: Uuid, limit: i32) {
     sqlx::query(
         "INSERT INTO product.sales (id, product_id, starts_at, ends_at, limit_per_customer)
          VALUES ($1, $2, now() - interval '1 minute', now() + interval '1 hour', $3)",
@@ -103,6 +101,52 @@ pub(crate) async fn ordered(pool: &PgPool, product_id: Uuid) -> (i64, i64) {
     .fetch_one(pool)
     .await
     .unwrap()
+}
+
+/// Keeps a product's stock row locked, so that decisions about it wait inside of Postgres.
+pub(crate) struct StockGate {
+    pool: PgPool,
+    transaction: Transaction<'static, Postgres>,
+}
+
+impl StockGate {
+    /// Locks the row.
+    pub(crate) async fn close(pool: &PgPool, product_id: Uuid) -> Self {
+        let mut transaction = pool.begin().await.unwrap();
+        sqlx::query("SELECT FROM product.stock WHERE product_id = $1 FOR UPDATE")
+            .bind(product_id)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        Self {
+            pool: pool.clone(),
+            transaction,
+        }
+    }
+
+    /// Waits until a session of this database waits for a lock.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let check = || async {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+            if waiting > 0 {
+                Ok(())
+            } else {
+                Err("nobody waits".to_owned())
+            }
+        };
+        eventually("a session that waits for a lock", super::SOON, check).await;
+    }
+
+    /// Lets the decisions go on.
+    pub(crate) async fn open(self) {
+        self.transaction.rollback().await.unwrap();
+    }
 }
 
 /// An order of one piece.

@@ -1,11 +1,8 @@
 //! Batches of orders against a model that knows nothing of SQL: the same verdicts, the same stock.
 
-#![allow(clippy::unwrap_used)] // a helper of a test may fail as a test does
-
-mod support;
-
 use std::collections::HashMap;
 
+use crate::support::{Product, add_product, migrate, ordered, request, stock};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use shop_order::batcher::Decide;
@@ -13,7 +10,6 @@ use shop_order::order::{OrderRequest, Outcome, RefusalReason};
 use shop_order::store::PostgresDecider;
 use shop_testkit::{Postgres, Role};
 use sqlx::PgPool;
-use support::{Product, add_product, migrate, ordered, request, stock};
 use uuid::Uuid;
 
 const CUSTOMERS: usize = 3;
