@@ -87,7 +87,7 @@ pub(crate) async fn handle(
     worker.figures.count(place, &method, status, elapsed);
     tracing::debug!(
         %method, path = &*context.path, status = status.as_u16(), milliseconds = elapsed.as_secs_f64() * 1e3,
-        request_id = context.request_id.as_str(), "answered"
+        request_id = context.request_id.as_str(), trace_id = context.trace.trace_id(), "answered"
     );
     Ok(response.map(|body| CountedBody {
         body,

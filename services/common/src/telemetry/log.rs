@@ -19,6 +19,9 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::config::{Instance, LogConfig};
 use crate::context::RequestContext;
 
+const REQUEST_ID: &str = "request_id";
+const TRACE_ID: &str = "trace_id";
+
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -78,9 +81,9 @@ struct Line<'a> {
     service: &'a str,
     instance: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
+    request_id: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    trace_id: Option<&'a str>,
+    trace_id: Option<Value>,
     target: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<Value>,
@@ -107,8 +110,10 @@ impl<W> JsonLines<W> {
             }
         }
         event.record(&mut FieldVisitor(&mut fields));
-        let ids = RequestContext::with_current(|request| {
-            (request.request_id.clone(), request.trace.trace_id())
+        // What is logged outside of a request's task may name the request itself.
+        RequestContext::with_current(|request| {
+            fields.insert(REQUEST_ID.to_owned(), request.request_id.as_str().into());
+            fields.insert(TRACE_ID.to_owned(), request.trace.trace_id().into());
         });
         let line = Line {
             timestamp: OffsetDateTime::now_utc()
@@ -117,8 +122,8 @@ impl<W> JsonLines<W> {
             level: event.metadata().level().as_str(),
             service: &self.service,
             instance: &self.instance,
-            request_id: ids.as_ref().map(|(request_id, _)| request_id.as_str()),
-            trace_id: ids.as_ref().map(|(_, trace_id)| trace_id.as_str()),
+            request_id: fields.remove(REQUEST_ID),
+            trace_id: fields.remove(TRACE_ID),
             target: event.metadata().target(),
             message: fields.remove("message"),
             fields,
@@ -272,9 +277,11 @@ mod tests {
         let lines = logged(|| {
             runtime.block_on(request.scope(async { tracing::info!("inside") }));
             tracing::info!("outside");
+            tracing::info!(request_id = "r-1", "about one");
         });
         assert_eq!(lines[0]["request_id"], id.as_str());
         assert_eq!(lines[0]["trace_id"], trace);
         assert_eq!(lines[1].get("request_id"), None);
+        assert_eq!(lines[2]["request_id"], "r-1");
     }
 }

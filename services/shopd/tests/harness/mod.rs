@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,44 +58,52 @@ impl Shop {
         let issuer = Issuer::new(&key, "shop-auth", "shop");
 
         let postgres = |role| database.config_section(role, 4);
-        let auth_port = free_port();
+        let ports: BTreeMap<&str, u16> = ["auth", "echo", "product", "order", "gateway"]
+            .map(|name| (name, free_port()))
+            .into();
         let tokens = format!(
-            "[tokens]\njwksUrls = ['http://127.0.0.1:{auth_port}/.well-known/jwks.json']\n"
+            "[tokens]\njwksUrls = ['http://127.0.0.1:{}/.well-known/jwks.json']\n",
+            ports["auth"]
         );
+        let upstream = |name| {
+            format!(
+                "[upstreams.{name}]\nendpoints = ['127.0.0.1:{}']\n",
+                ports[name]
+            )
+        };
         let sections = [
             (
                 "auth",
-                Some(auth_port),
-                format!(
-                    "{}[signing]\nkeyFile = '{key_file}'\n[admin]\nemail = 'admin@shop.test'\npasswordFile = '{admin_file}'\n",
-                    postgres(Role::Auth)
-                ),
+                postgres(Role::Auth)
+                    + &format!("[signing]\nkeyFile = '{key_file}'\n")
+                    + &format!(
+                        "[admin]\nemail = 'admin@shop.test'\npasswordFile = '{admin_file}'\n"
+                    ),
             ),
-            ("echo", None, String::new()),
+            ("echo", String::new()),
             (
                 "product",
-                None,
-                format!(
-                    "{tokens}{}[internal]\nlisten = '127.0.0.1:{}'\ntokenFile = '{token_file}'\n",
-                    postgres(Role::Product),
-                    free_port()
-                ),
+                tokens.clone()
+                    + &postgres(Role::Product)
+                    + &format!("[internal]\nlisten = '127.0.0.1:{}'\n", free_port())
+                    + &format!("tokenFile = '{token_file}'\n"),
             ),
             (
                 "order",
-                None,
-                format!(
-                    "{tokens}{}{}",
-                    postgres(Role::Order),
-                    sentinels.config_section(RedisUser::Order)
-                ),
+                tokens.clone()
+                    + &postgres(Role::Order)
+                    + &sentinels.config_section(RedisUser::Order),
+            ),
+            (
+                "gateway",
+                tokens
+                    + &sentinels.config_section(RedisUser::Gateway)
+                    + &["auth", "echo", "product", "order"].map(upstream).concat(),
             ),
         ];
         let services = sections
             .into_iter()
-            .map(|(name, port, text)| {
-                Service::start(folder.path(), name, port.unwrap_or_else(free_port), &text)
-            })
+            .map(|(name, text)| Service::start(folder.path(), name, ports[name], &text))
             .collect();
         let shop = Self {
             services,
@@ -181,7 +190,13 @@ impl Service {
                 "--config".to_owned(),
                 file.display().to_string(),
             ],
-            environment: Vec::new(),
+            // As the templates of the components have it.
+            environment: [
+                ("MALLOC_ARENA_MAX", "2"),
+                ("MALLOC_MMAP_THRESHOLD_", "131072"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
             log: log.clone(),
             unprivileged: false,
             on_orphaned: Signal::SIGKILL,
