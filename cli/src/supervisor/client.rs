@@ -178,16 +178,16 @@ impl Client {
                 }
                 replacing = true;
             }
-            let named = status
+            let watched = status
                 .instances
                 .iter()
                 .filter(|instance| names.contains(&instance.instance));
-            let late: Vec<InstanceStatus> = named
+            let late: Vec<InstanceStatus> = watched
                 .clone()
                 .filter(|instance| !instance.ready)
                 .cloned()
                 .collect();
-            let missing = names.len().saturating_sub(named.count());
+            let missing = names.len().saturating_sub(watched.count());
             if late.is_empty() && missing == 0 && !replacing {
                 return Ok(status);
             }

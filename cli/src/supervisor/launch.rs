@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -117,7 +117,7 @@ async fn start(folder: &StateFolder, executable: &Path) -> Result<Client, Superv
 fn detach(
     folder: &StateFolder,
     executable: &Path,
-    log: &PathBuf,
+    log: &Path,
 ) -> Result<Child, SupervisorError> {
     let output = open_log(log)?;
     let errors = output

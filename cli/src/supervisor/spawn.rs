@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::libc;
@@ -125,7 +125,7 @@ pub(super) fn open_log(path: &Path) -> Result<fs::File, SupervisorError> {
         .map_err(|source| SupervisorError::write(path, source))
 }
 
-fn c_path(path: &PathBuf) -> Result<CString, SupervisorError> {
+fn c_path(path: &Path) -> Result<CString, SupervisorError> {
     CString::new(path.as_os_str().as_bytes()).map_err(|error| {
         SupervisorError::write(path, io::Error::new(io::ErrorKind::InvalidInput, error))
     })

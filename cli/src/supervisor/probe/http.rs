@@ -9,6 +9,8 @@ use crate::supervisor::health::Answer;
 
 /// A health page is short; more than this is not read.
 const ANSWER_MAXIMUM: usize = 64 * 1024;
+/// What a service is to its peers: they are all alike.
+const ROLE: &str = "replica";
 /// So much of a body goes into `status`.
 const DETAIL_MAXIMUM: usize = 300;
 
@@ -74,12 +76,12 @@ impl HttpProbe {
         let body: String = body.trim().chars().take(DETAIL_MAXIMUM).collect();
         Ok(if (200..300).contains(&response.status) {
             Answer::Ready {
-                role: None,
+                role: Some(ROLE.to_owned()),
                 detail: None,
             }
         } else {
             Answer::Alive {
-                role: None,
+                role: Some(ROLE.to_owned()),
                 detail: format!("status {}: {body}", response.status),
             }
         })
