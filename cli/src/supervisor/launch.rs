@@ -114,11 +114,7 @@ async fn start(folder: &StateFolder, executable: &Path) -> Result<Client, Superv
 }
 
 /// Starts the supervisor as a process of its own: own session, no terminal, root folder, output to its log.
-fn detach(
-    folder: &StateFolder,
-    executable: &Path,
-    log: &Path,
-) -> Result<Child, SupervisorError> {
+fn detach(folder: &StateFolder, executable: &Path, log: &Path) -> Result<Child, SupervisorError> {
     let output = open_log(log)?;
     let errors = output
         .try_clone()

@@ -12,7 +12,7 @@
 //! | `spawn`, `record`, `identity`, `process`, `lock` | never a process unrecorded, never one twice, never the wrong one |
 //! | `probe`, `health`, `backoff` | how a process is, what that means, when to try again |
 //! | `desired`, `folder`, `observe` | the state folder, also without a supervisor |
-//! | `journal`, `rotation` | logs |
+//! | `journal`, `rotation`, `logs` | what the supervisor writes; keeping logs small; reading them |
 //!
 //! Not here: which components there are, their files and their secrets (the target makes specifications of them), and
 //! anything that prints.
@@ -29,6 +29,7 @@ mod instance;
 mod journal;
 mod launch;
 mod lock;
+mod logs;
 mod observe;
 mod probe;
 mod process;
@@ -46,6 +47,7 @@ pub use error::SupervisorError;
 pub use folder::StateFolder;
 pub use identity::ProcessIdentity;
 pub use launch::{Launched, ensure_running};
+pub use logs::{LogReader, LogSource, log_sources};
 pub use observe::observe;
 pub use record::ProcessRecord;
 pub use server::supervise;

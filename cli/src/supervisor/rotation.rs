@@ -51,7 +51,7 @@ pub(super) fn old_log(log: &Path, generation: u32) -> PathBuf {
 }
 
 /// Rotates a log that has grown past `maximum`; says whether it did.
-fn rotate_if_large(log: &Path, maximum: u64) -> io::Result<bool> {
+pub(super) fn rotate_if_large(log: &Path, maximum: u64) -> io::Result<bool> {
     match fs::symlink_metadata(log) {
         Ok(metadata) if metadata.is_file() && metadata.len() > maximum => {}
         Ok(_) => return Ok(false),
@@ -117,6 +117,56 @@ mod tests {
         assert_eq!(read(&old_log(&log, 1)), "round 4 of many\n");
         assert_eq!(read(&old_log(&log, 3)), "round 2 of many\n");
         assert!(!old_log(&log, 4).exists());
+    }
+
+    /// The way cannot promise that no line is lost, so this holds what it does promise: those that are there are whole
+    /// and in order, and a rotation under a writer loses next to nothing.
+    #[test]
+    fn under_a_writer_lines_stay_whole_and_in_order() {
+        const LINES: u32 = 60_000;
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut writer = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&log)
+            .unwrap();
+        let writing = std::thread::spawn(move || {
+            for line in 0..LINES {
+                writer
+                    .write_all(format!("line {line:08}\n").as_bytes())
+                    .unwrap();
+            }
+        });
+        let mut found = Vec::new();
+        let mut rotations = 0;
+        let take = |path: &Path, found: &mut Vec<u32>| {
+            for line in fs::read_to_string(path).unwrap().lines() {
+                assert_eq!(line.len(), 13, "`{line}` is not whole");
+                found.push(line.strip_prefix("line ").unwrap().parse().unwrap());
+            }
+        };
+        while !writing.is_finished() {
+            if rotate_if_large(&log, 20_000).unwrap() {
+                rotations += 1;
+                take(&old_log(&log, 1), &mut found);
+            }
+        }
+        writing.join().unwrap();
+        take(&log, &mut found);
+        assert!(
+            rotations > 3,
+            "only {rotations} rotations happened under the writer"
+        );
+        assert!(
+            found.is_sorted_by(|one, next| one < next),
+            "lines are repeated or out of order"
+        );
+        let lost = LINES as usize - found.len();
+        assert!(
+            lost <= rotations * 50,
+            "{lost} lines were lost in {rotations} rotations"
+        );
     }
 
     #[test]

@@ -12,16 +12,19 @@ use shopctl::supervisor::{
     Client, InstanceState, Launched, ProcessRecord, StateFolder, ensure_running, observe,
 };
 
-use crate::laboratory::{LIMIT, Laboratory, is_up, lives, shopctl, signal};
+use crate::laboratory::{FOREVER, LIMIT, Laboratory, is_up, lives, shopctl, signal};
 
 #[tokio::test]
 async fn the_next_supervisor_adopts_the_same_processes() {
     let mut laboratory = Laboratory::new().await;
-    let specs = ["a-0", "a-1"].map(|name| laboratory.spec(name, "sleep 1000"));
+    let specs = ["a-0", "a-1"].map(|name| laboratory.spec(name, FOREVER));
     laboratory.client().await.apply(&specs, true).await.unwrap();
     let before = [laboratory.ready("a-0").await, laboratory.ready("a-1").await];
     laboratory.kill_supervisor();
-    assert!(before.iter().all(|status| lives(status.pid.unwrap())), "instances outlive their supervisor");
+    assert!(
+        before.iter().all(|status| lives(status.pid.unwrap())),
+        "instances outlive their supervisor"
+    );
 
     laboratory.start_supervisor().await;
     for old in &before {
@@ -32,21 +35,32 @@ async fn the_next_supervisor_adopts_the_same_processes() {
     assert!(applied.is_empty(), "nothing changed, and still {applied:?}");
     // The news of an adopted process's end comes as surely as that of a child's.
     signal(before[0].pid.unwrap(), Signal::SIGKILL);
-    let after = laboratory.until("a-0", "to be started again", |status| status.restarts == 1 && status.ready).await;
+    let after = laboratory
+        .until("a-0", "to be started again", |status| {
+            status.restarts == 1 && status.ready
+        })
+        .await;
     assert_ne!(after.pid, before[0].pid);
 }
 
 #[tokio::test]
 async fn what_died_while_nobody_watched_is_started_again_and_counted() {
     let mut laboratory = Laboratory::new().await;
-    let spec = laboratory.spec("a-0", "sleep 1000");
-    laboratory.client().await.apply(&[spec], true).await.unwrap();
+    let spec = laboratory.spec("a-0", FOREVER);
+    laboratory
+        .client()
+        .await
+        .apply(&[spec], true)
+        .await
+        .unwrap();
     let before = laboratory.ready("a-0").await;
     laboratory.kill_supervisor();
     signal(before.pid.unwrap(), Signal::SIGKILL);
-    wait_until("the process to be gone", LIMIT, || match lives(before.pid.unwrap()) {
-        true => Err("it lives".to_owned()),
-        false => Ok(()),
+    wait_until("the process to be gone", LIMIT, || {
+        match lives(before.pid.unwrap()) {
+            true => Err("it lives".to_owned()),
+            false => Ok(()),
+        }
     });
     let seen = observe(&laboratory.folder).unwrap();
     assert_eq!((seen[0].state, seen[0].pid), (InstanceState::Failed, None));
@@ -58,14 +72,24 @@ async fn what_died_while_nobody_watched_is_started_again_and_counted() {
 #[tokio::test]
 async fn a_namesake_of_a_dead_process_is_neither_adopted_nor_harmed() {
     let mut laboratory = Laboratory::new().await;
-    let spec = laboratory.spec("a-0", "sleep 1000");
-    laboratory.client().await.apply(std::slice::from_ref(&spec), true).await.unwrap();
+    let spec = laboratory.spec("a-0", FOREVER);
+    laboratory
+        .client()
+        .await
+        .apply(std::slice::from_ref(&spec), true)
+        .await
+        .unwrap();
     let real = laboratory.ready("a-0").await.pid.unwrap();
     laboratory.kill_supervisor();
     // Another process has taken over the pid of the record: what is written is somebody who started at another time.
-    let mut stranger = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+    let mut stranger = std::process::Command::new("/bin/sleep")
+        .arg("1000")
+        .spawn()
+        .unwrap();
     let path = laboratory.folder.record("a-0");
-    let record = ProcessRecord::load(&laboratory.folder, "a-0").unwrap().unwrap();
+    let record = ProcessRecord::load(&laboratory.folder, "a-0")
+        .unwrap()
+        .unwrap();
     let forged = ProcessRecord {
         pid: i32::try_from(stranger.id()).unwrap(),
         ..record
@@ -77,11 +101,17 @@ async fn a_namesake_of_a_dead_process_is_neither_adopted_nor_harmed() {
     let after = laboratory.ready("a-0").await;
     assert_ne!(after.pid, Some(forged.pid));
     laboratory.client().await.apply(&[], true).await.unwrap();
-    wait_until("the instance to be stopped", LIMIT, || match laboratory.marked("a-0")[..] {
-        [] => Ok(()),
-        ref other => Err(format!("{other:?}")),
+    wait_until("the instance to be stopped", LIMIT, || {
+        match laboratory.marked("a-0")[..] {
+            [] => Ok(()),
+            ref other => Err(format!("{other:?}")),
+        }
     });
-    assert_eq!(stranger.try_wait().unwrap(), None, "the stranger was harmed");
+    assert_eq!(
+        stranger.try_wait().unwrap(),
+        None,
+        "the stranger was harmed"
+    );
     stranger.kill().unwrap();
     stranger.wait().unwrap();
 }
@@ -89,22 +119,35 @@ async fn a_namesake_of_a_dead_process_is_neither_adopted_nor_harmed() {
 #[tokio::test]
 async fn a_recorded_process_that_nobody_wants_is_stopped() {
     let mut laboratory = Laboratory::new().await;
-    let spec = laboratory.spec("a-0", "sleep 1000");
-    laboratory.client().await.apply(&[spec], true).await.unwrap();
+    let spec = laboratory.spec("a-0", FOREVER);
+    laboratory
+        .client()
+        .await
+        .apply(&[spec], true)
+        .await
+        .unwrap();
     let pid = laboratory.ready("a-0").await.pid.unwrap();
     laboratory.kill_supervisor();
     // As if a supervisor had been killed between forgetting and stopping.
     fs::remove_file(laboratory.folder.desired()).unwrap();
     laboratory.start_supervisor().await;
-    wait_until("the stray to be gone", LIMIT, || if lives(pid) { Err("it lives") } else { Ok(()) }.map_err(str::to_owned));
+    wait_until("the stray to be gone", LIMIT, || {
+        if lives(pid) { Err("it lives") } else { Ok(()) }.map_err(str::to_owned)
+    });
     let status = laboratory.client().await.status().await.unwrap();
-    assert!(status.instances.iter().all(|instance| instance.pid.is_none()), "{status:?}");
+    assert!(
+        status
+            .instances
+            .iter()
+            .all(|instance| instance.pid.is_none()),
+        "{status:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_keeps_its_instance_down_and_says_so() {
     let mut laboratory = Laboratory::new().await;
-    let specs = ["a-0", "b-0"].map(|name| laboratory.spec(name, "sleep 1000"));
+    let specs = ["a-0", "b-0"].map(|name| laboratory.spec(name, FOREVER));
     laboratory.client().await.apply(&specs, true).await.unwrap();
     let pid = laboratory.ready("a-0").await.pid.unwrap();
     laboratory.ready("b-0").await;
@@ -113,9 +156,24 @@ async fn a_record_that_cannot_be_read_keeps_its_instance_down_and_says_so() {
     let good = fs::read(&path).unwrap();
     fs::write(&path, "{").unwrap();
     laboratory.start_supervisor().await;
-    let failed = laboratory.until("a-0", "to fail", |status| status.state == InstanceState::Failed).await;
-    assert!(failed.last_exit.unwrap().reason.unwrap().contains("pid.json"));
-    assert_eq!(laboratory.marked("a-0"), [pid], "a second process was started beside the one that lives");
+    let failed = laboratory
+        .until("a-0", "to fail", |status| {
+            status.state == InstanceState::Failed
+        })
+        .await;
+    assert!(
+        failed
+            .last_exit
+            .unwrap()
+            .reason
+            .unwrap()
+            .contains("pid.json")
+    );
+    assert_eq!(
+        laboratory.marked("a-0"),
+        [pid],
+        "a second process was started beside the one that lives"
+    );
     laboratory.ready("b-0").await;
     // Once the record can be read the process is adopted.
     fs::write(&path, good).unwrap();
@@ -125,16 +183,22 @@ async fn a_record_that_cannot_be_read_keeps_its_instance_down_and_says_so() {
 #[tokio::test]
 async fn a_supervisor_of_another_commit_is_replaced_without_touching_instances() {
     let laboratory = Laboratory::empty();
-    let (mut client, launched) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT).await.unwrap();
+    let (mut client, launched) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT)
+        .await
+        .unwrap();
     assert_eq!(launched, Launched::Started);
     let first = client.status().await.unwrap();
-    let spec = laboratory.spec("a-0", "sleep 1000");
+    let spec = laboratory.spec("a-0", FOREVER);
     client.apply(&[spec], true).await.unwrap();
     let before = laboratory.ready("a-0").await;
 
-    let (_, launched) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT).await.unwrap();
+    let (_, launched) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT)
+        .await
+        .unwrap();
     assert_eq!(launched, Launched::AlreadyRunning);
-    let (mut client, launched) = ensure_running(&laboratory.folder, shopctl(), "another").await.unwrap();
+    let (mut client, launched) = ensure_running(&laboratory.folder, shopctl(), "another")
+        .await
+        .unwrap();
     assert_eq!(launched, Launched::Replaced);
     let second = client.status().await.unwrap();
     assert_ne!(first.pid, second.pid);
@@ -151,7 +215,10 @@ async fn two_that_start_a_supervisor_at_once_get_the_same_one() {
     let (one, other) = tokio::join!(start(), start());
     let mut one = one.unwrap().0;
     let mut other = other.unwrap().0;
-    assert_eq!(one.status().await.unwrap().pid, other.status().await.unwrap().pid);
+    assert_eq!(
+        one.status().await.unwrap().pid,
+        other.status().await.unwrap().pid
+    );
     one.shutdown(true).await.unwrap();
 }
 
@@ -170,7 +237,7 @@ async fn supervisors_killed_at_any_moment_leave_each_instance_exactly_once() {
         let mut specs = Vec::new();
         for name in names {
             if random.random_bool(0.8) {
-                let mut spec = laboratory.spec(name, "sleep 1000");
+                let mut spec = laboratory.spec(name, FOREVER);
                 spec.spec_hash = random.random_range(0..3).to_string();
                 spec.stop.timeout_seconds = 1;
                 specs.push(spec);
@@ -184,17 +251,23 @@ async fn supervisors_killed_at_any_moment_leave_each_instance_exactly_once() {
         applying.abort();
         for name in names {
             let living = laboratory.marked(name);
-            assert!(living.len() <= 1, "round {round} of seed {seed}, killed after {moment:?}: {name} is {living:?}");
+            assert!(
+                living.len() <= 1,
+                "round {round} of seed {seed}, killed after {moment:?}: {name} is {living:?}"
+            );
         }
     }
     laboratory.start_supervisor().await;
-    let specs = names.map(|name| laboratory.spec(name, "sleep 1000"));
+    let specs = names.map(|name| laboratory.spec(name, FOREVER));
     let mut client = laboratory.client().await;
     client.apply(&specs, true).await.unwrap();
     let all = names.map(str::to_owned);
     let status = client.wait_ready(&all, LIMIT, |_| ()).await.unwrap();
-    let seen: BTreeMap<&str, i32> =
-        status.instances.iter().map(|instance| (instance.instance.as_str(), instance.pid.unwrap())).collect();
+    let seen: BTreeMap<&str, i32> = status
+        .instances
+        .iter()
+        .map(|instance| (instance.instance.as_str(), instance.pid.unwrap()))
+        .collect();
     for name in names {
         assert_eq!(laboratory.marked(name), [seen[name]], "{name}");
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use shopctl::supervisor::{Client, StateFolder};
 
-use crate::laboratory::{Laboratory, lives};
+use crate::laboratory::{FOREVER, Laboratory, lives};
 
 #[tokio::test]
 async fn a_second_supervisor_refuses_and_names_the_first() {
@@ -15,7 +15,10 @@ async fn a_second_supervisor_refuses_and_names_the_first() {
     let output = laboratory.command().output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    let first = format!("pid {} already serves this state folder", laboratory.supervisor_pid());
+    let first = format!(
+        "pid {} already serves this state folder",
+        laboratory.supervisor_pid()
+    );
     assert!(said.contains(&first), "{said}");
     laboratory.client().await.status().await.unwrap();
 }
@@ -29,13 +32,24 @@ async fn a_client_that_hangs_or_talks_nonsense_harms_nobody() {
     let mut leaving = UnixStream::connect(&socket).unwrap();
     leaving.write_all(b"{\"request\":\"status\"}\n").unwrap();
     drop(leaving);
-    for nonsense in ["hello\n", "{}\n", "[1,2]\n", "{\"request\":\"dance\"}\n", "\n"] {
+    for nonsense in [
+        "hello\n",
+        "{}\n",
+        "[1,2]\n",
+        "{\"request\":\"dance\"}\n",
+        "\n",
+    ] {
         let mut talking = UnixStream::connect(&socket).unwrap();
-        talking.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        talking
+            .set_read_timeout(Some(Duration::from_secs(10)))
+            .unwrap();
         talking.write_all(nonsense.as_bytes()).unwrap();
         let mut answer = String::new();
         BufReader::new(talking).read_line(&mut answer).unwrap();
-        assert!(answer.contains("failed to understand the request"), "{nonsense}: {answer}");
+        assert!(
+            answer.contains("failed to understand the request"),
+            "{nonsense}: {answer}"
+        );
     }
     laboratory.client().await.status().await.unwrap();
     hanging.write_all(b"tus\"}\n").unwrap();
@@ -47,7 +61,10 @@ async fn a_client_that_hangs_or_talks_nonsense_harms_nobody() {
 #[tokio::test]
 async fn only_its_user_may_open_the_socket() {
     let laboratory = Laboratory::new().await;
-    let mode = std::fs::metadata(laboratory.folder.socket().unwrap()).unwrap().permissions().mode();
+    let mode = std::fs::metadata(laboratory.folder.socket().unwrap())
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -57,7 +74,9 @@ async fn a_socket_that_was_left_behind_does_not_stop_the_next_supervisor() {
     laboratory.kill_supervisor();
     let socket = laboratory.folder.socket().unwrap();
     assert!(socket.exists());
-    let error = Client::connect(laboratory.folder.run_dir()).await.unwrap_err();
+    let error = Client::connect(laboratory.folder.run_dir())
+        .await
+        .unwrap_err();
     assert!(error.is_unreachable());
     assert!(error.hint().unwrap().contains("shopctl up"));
     laboratory.start_supervisor().await;
@@ -67,12 +86,26 @@ async fn a_socket_that_was_left_behind_does_not_stop_the_next_supervisor() {
 async fn a_terminated_supervisor_leaves_its_instances_alone() {
     let laboratory = Laboratory::new().await;
     let mut client = laboratory.client().await;
-    client.apply(&[laboratory.spec("a-0", "sleep 1000")], true).await.unwrap();
+    client
+        .apply(&[laboratory.spec("a-0", FOREVER)], true)
+        .await
+        .unwrap();
     let pid = laboratory.ready("a-0").await.pid.unwrap();
-    crate::laboratory::signal(laboratory.supervisor_pid(), nix::sys::signal::Signal::SIGTERM);
-    shop_testkit::wait_until("the supervisor to be gone", crate::laboratory::LIMIT, || {
-        if lives(laboratory.supervisor_pid()) { Err("it lives".to_owned()) } else { Ok(()) }
-    });
+    crate::laboratory::signal(
+        laboratory.supervisor_pid(),
+        nix::sys::signal::Signal::SIGTERM,
+    );
+    shop_testkit::wait_until(
+        "the supervisor to be gone",
+        crate::laboratory::LIMIT,
+        || {
+            if lives(laboratory.supervisor_pid()) {
+                Err("it lives".to_owned())
+            } else {
+                Ok(())
+            }
+        },
+    );
     assert!(lives(pid));
     assert!(!laboratory.folder.socket().unwrap().exists());
 }
@@ -81,6 +114,11 @@ async fn a_terminated_supervisor_leaves_its_instances_alone() {
 fn a_socket_path_that_is_too_long_is_told_before_anything_is_made() {
     let folder = StateFolder::new("/tmp/s", format!("/tmp/{}", "r".repeat(120)));
     let error = folder.socket().unwrap_err();
-    assert!(error.to_string().contains("141 bytes and the system allows 107"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("141 bytes and the system allows 107"),
+        "{error}"
+    );
     assert!(error.hint().unwrap().contains("--state-dir"));
 }

@@ -9,12 +9,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shop_testkit::eventually;
 use shopctl::supervisor::{
-    Client, InstanceSpec, InstanceState, InstanceStatus, ProbeCheck, ProbeSpec, ProcessRecord, RestartSpec,
-    StateFolder, StopSignal, StopSpec,
+    Client, InstanceSpec, InstanceState, InstanceStatus, ProbeCheck, ProbeSpec, ProcessRecord,
+    RestartSpec, StateFolder, StopSignal, StopSpec,
 };
 
 /// Long enough for a busy machine, far from what anything here takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
+/// A script that does not end by itself. A shell that is given a single command becomes that command, and would lose
+/// the mark in its arguments.
+pub(crate) const FOREVER: &str = "while :; do sleep 1000; done";
 
 /// The real binary.
 pub(crate) fn shopctl() -> &'static Path {
@@ -70,7 +74,9 @@ impl Laboratory {
         self.launch_supervisor();
         let run_dir = self.folder.run_dir();
         eventually("the supervisor to answer", LIMIT, || async move {
-            let mut client = Client::connect(run_dir).await.map_err(|error| error.to_string())?;
+            let mut client = Client::connect(run_dir)
+                .await
+                .map_err(|error| error.to_string())?;
             client.status().await.map_err(|error| error.to_string())
         })
         .await;
@@ -79,7 +85,10 @@ impl Laboratory {
     /// Starts a supervisor and waits for nothing.
     pub(crate) fn launch_supervisor(&mut self) {
         let child = self.command().spawn().expect("shopctl starts");
-        assert!(self.supervisor.replace(child).is_none(), "one supervisor at a time");
+        assert!(
+            self.supervisor.replace(child).is_none(),
+            "one supervisor at a time"
+        );
     }
 
     pub(crate) fn supervisor_pid(&self) -> i32 {
@@ -96,7 +105,9 @@ impl Laboratory {
     }
 
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.folder.run_dir()).await.expect("a supervisor listens")
+        Client::connect(self.folder.run_dir())
+            .await
+            .expect("a supervisor listens")
     }
 
     /// An instance that runs a shell script. Its name's part before the dash is its component.
@@ -106,7 +117,9 @@ impl Laboratory {
             name: name.to_owned(),
             component: component.to_owned(),
             ordinal: ordinal.parse().unwrap(),
-            argv: ["/bin/sh", "-c", script, &self.mark(name)].map(str::to_owned).to_vec(),
+            argv: ["/bin/sh", "-c", script, &self.mark(name)]
+                .map(str::to_owned)
+                .to_vec(),
             environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
             working_dir: self.root.path().to_owned(),
             user: None,
@@ -141,11 +154,20 @@ impl Laboratory {
     ) -> InstanceStatus {
         let check = &check;
         eventually(&format!("{name} {what}"), LIMIT, || async move {
-            let mut client = Client::connect(self.folder.run_dir()).await.map_err(|error| error.to_string())?;
+            let mut client = Client::connect(self.folder.run_dir())
+                .await
+                .map_err(|error| error.to_string())?;
             let status = client.status().await.map_err(|error| error.to_string())?;
-            let instance = status.instances.into_iter().find(|status| status.instance == name);
+            let instance = status
+                .instances
+                .into_iter()
+                .find(|status| status.instance == name);
             let instance = instance.ok_or_else(|| "it is not listed".to_owned())?;
-            if check(&instance) { Ok(instance) } else { Err(format!("{instance:?}")) }
+            if check(&instance) {
+                Ok(instance)
+            } else {
+                Err(format!("{instance:?}"))
+            }
         })
         .await
     }
@@ -169,7 +191,10 @@ impl Drop for Laboratory {
         for pid in processes_with(&self.folder.state_dir().display().to_string()) {
             signal(pid, Signal::SIGKILL);
         }
-        let instances = fs::read_dir(self.folder.instances()).into_iter().flatten().flatten();
+        let instances = fs::read_dir(self.folder.instances())
+            .into_iter()
+            .flatten()
+            .flatten();
         for name in instances.filter_map(|entry| entry.file_name().into_string().ok()) {
             if let Ok(Some(record)) = ProcessRecord::load(&self.folder, &name)
                 && record.identity().is_alive()
@@ -195,7 +220,10 @@ pub(crate) fn probe_by(script: &str) -> ProbeSpec {
 
 /// Whether a state has a process.
 pub(crate) fn is_up(status: &InstanceStatus) -> bool {
-    matches!(status.state, InstanceState::Running | InstanceState::Starting) && status.pid.is_some()
+    matches!(
+        status.state,
+        InstanceState::Running | InstanceState::Starting
+    ) && status.pid.is_some()
 }
 
 pub(crate) fn signal(pid: i32, signal: Signal) {
@@ -205,7 +233,8 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
 /// Whether a process is there and not a zombie.
 pub(crate) fn lives(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// The living processes that have `argument` as one of their arguments.
@@ -214,7 +243,10 @@ pub(crate) fn processes_with(argument: &str) -> Vec<i32> {
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        command.split(|&byte| byte == 0).any(|word| word == argument.as_bytes()) && lives(*pid)
+        command
+            .split(|&byte| byte == 0)
+            .any(|word| word == argument.as_bytes())
+            && lives(*pid)
     })
     .collect()
 }
