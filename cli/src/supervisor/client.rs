@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::SupervisorError;
 use super::folder::socket_in;
+use super::identity::ProcessIdentity;
 use super::protocol::{LINE_MAXIMUM, Request, Response};
 use super::spec::InstanceSpec;
 use super::status::{Applied, InstanceStatus, RolloutState, SupervisorStatus};
@@ -21,11 +22,15 @@ const SLOW: Duration = Duration::from_mins(10);
 /// How often a waiting client looks.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
+const END_LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// A connection to a supervisor.
 #[derive(Debug)]
 pub struct Client {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+    /// The process on the other end.
+    supervisor: Option<ProcessIdentity>,
 }
 
 /// Why instances are not ready in time.
@@ -90,10 +95,13 @@ impl Client {
         let stream = UnixStream::connect(&path)
             .await
             .map_err(|source| SupervisorError::Unreachable { path, source })?;
+        let pid = stream.peer_cred().ok().and_then(|peer| peer.pid());
+        let supervisor = pid.and_then(ProcessIdentity::of);
         let (reader, writer) = stream.into_split();
         Ok(Self {
             reader: BufReader::new(reader),
             writer,
+            supervisor,
         })
     }
 
@@ -152,9 +160,21 @@ impl Client {
     pub async fn shutdown(mut self, stop_instances: bool) -> Result<(), SupervisorError> {
         let request = Request::Shutdown { stop_instances };
         self.order(&request, SLOW).await?;
-        let mut rest = Vec::new();
-        let closed = timeout(QUICK, self.reader.read_to_end(&mut rest)).await;
-        closed.map(|_| ()).map_err(|_| late(&request, QUICK))
+        let gone = async {
+            let mut rest = Vec::new();
+            let _ = self.reader.read_to_end(&mut rest).await;
+            // The connection closes a moment before the process ends and with it gives up its lock.
+            while self
+                .supervisor
+                .as_ref()
+                .is_some_and(ProcessIdentity::is_alive)
+            {
+                tokio::time::sleep(END_LOOK_EVERY).await;
+            }
+        };
+        timeout(QUICK, gone)
+            .await
+            .map_err(|_| late(&request, QUICK))
     }
 
     /// Waits until these instances are ready and nothing is being replaced. Shows each look to `progress`.

@@ -31,6 +31,16 @@ pub(super) struct ProcessStat {
 }
 
 impl ProcessIdentity {
+    /// The process that has this pid now.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = process_stat(pid)?;
+        Some(Self {
+            pid,
+            start_ticks: stat.start_ticks,
+            boot_id: boot_id().ok()?,
+        })
+    }
+
     /// Whether this very process still runs. A zombie does not: it only waits to be counted.
     pub fn is_alive(&self) -> bool {
         self.stat()
@@ -117,15 +127,10 @@ mod tests {
     #[test]
     fn this_process_is_alive_and_its_namesake_with_another_start_time_is_not() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let stat = process_stat(pid).unwrap();
-        let me = ProcessIdentity {
-            pid,
-            start_ticks: stat.start_ticks,
-            boot_id: boot_id().unwrap(),
-        };
+        let me = ProcessIdentity::of(pid).unwrap();
         assert!(me.is_alive());
         let namesake = ProcessIdentity {
-            start_ticks: stat.start_ticks + 1,
+            start_ticks: me.start_ticks + 1,
             ..me.clone()
         };
         assert!(!namesake.is_alive());

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::error::SupervisorError;
 use super::folder::StateFolder;
+use super::lock;
 use super::spawn::{self, open_log};
 use super::status::SupervisorStatus;
 
@@ -88,13 +89,10 @@ async fn start(folder: &StateFolder, executable: &Path) -> Result<Client, Superv
             Err(error) if error.is_unreachable() => {}
             Err(error) => return Err(error),
         }
-        if let Ok(Some(status)) = child.try_wait() {
-            // Another one may have been started at the same moment, and have the lock: then that one serves.
-            if let Ok(mut client) = Client::connect(folder.run_dir()).await
-                && client.status().await.is_ok()
-            {
-                return Ok(client);
-            }
+        // Another one may have been started at the same moment and have the lock: then that one will answer.
+        if let Ok(Some(status)) = child.try_wait()
+            && !lock::is_held(&folder.supervisor_lock())
+        {
             return Err(failure(
                 format!("it ended at once ({status})"),
                 &log,

@@ -61,6 +61,11 @@ fn holder_lives(file: &mut fs::File) -> bool {
         .is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
 }
 
+/// Whether a supervisor that lives is named in the lock: one that begins takes the lock before it listens.
+pub(super) fn is_held(path: &Path) -> bool {
+    fs::File::open(path).is_ok_and(|mut file| holder_lives(&mut file))
+}
+
 fn read_pid(file: &mut fs::File) -> Option<i32> {
     let mut text = String::new();
     file.seek(io::SeekFrom::Start(0)).ok()?;

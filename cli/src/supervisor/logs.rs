@@ -17,6 +17,8 @@ use super::rotation::{GENERATIONS, old_log};
 
 /// Files are read in pieces of this size.
 const PIECE: u64 = 64 * 1024;
+/// So much of a log tells it from another.
+const BEGINNING: u64 = 512;
 /// A line that is longer is given in parts.
 const LINE_MAXIMUM: usize = 1024 * 1024;
 /// Between the two steps of a rotation lie microseconds, unless the supervisor was killed between them.
@@ -55,8 +57,8 @@ pub struct LogReader {
     begun: Vec<u8>,
     /// The newest old log, as it was seen last: another one means that the log was rotated.
     newest_old: Option<FileIdentity>,
-    /// After a rotation: so long was the log, and since then it is waited for being cut.
-    uncut: Option<(u64, Instant)>,
+    /// A rotation has begun; since then the log is waited for being cut.
+    uncut: Option<Instant>,
 }
 
 /// A file, whatever its name is at the moment.
@@ -117,19 +119,21 @@ impl LogReader {
         let old = old_log(&self.path, 1);
         let newest_old = FileIdentity::of(&old)?;
         if newest_old.is_some() && newest_old != self.newest_old {
-            // All that was in the log is now in the old one as well, and the rest of it is to be read there.
-            let length = metadata(&old)?.map_or(0, |metadata| metadata.len());
-            self.read(&old, self.offset, length, lines)?;
-            self.uncut = Some((length, Instant::now()));
-            self.offset = 0;
+            self.uncut = Some(Instant::now());
         }
         self.newest_old = newest_old;
-        let length = metadata(&self.path)?.map_or(0, |metadata| metadata.len());
-        if let Some((old_length, since)) = self.uncut {
-            if length >= old_length && since.elapsed() < CUT_PATIENCE {
+        let mut length = metadata(&self.path)?.map_or(0, |metadata| metadata.len());
+        if let Some(since) = self.uncut {
+            // All that was in the log is now in the old one as well, and before the cut more of it may come there.
+            let old_length = metadata(&old)?.map_or(0, |metadata| metadata.len());
+            let copied = length >= old_length && beginning(&old)? == beginning(&self.path)?;
+            if copied && since.elapsed() < CUT_PATIENCE {
                 return Ok(());
             }
             self.uncut = None;
+            self.read(&old, self.offset, old_length, lines)?;
+            self.offset = 0;
+            length = metadata(&self.path)?.map_or(0, |metadata| metadata.len());
         }
         if length < self.offset {
             // Cut by somebody else: what is there now is new.
@@ -186,6 +190,17 @@ fn metadata(path: &Path) -> io::Result<Option<fs::Metadata>> {
     }
 }
 
+/// The first bytes of a file, to tell a log that was cut and has grown again from one that is not cut yet.
+fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if metadata(path)?.is_some() {
+        fs::File::open(path)?
+            .take(BEGINNING)
+            .read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
 fn text(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
@@ -204,13 +219,12 @@ fn last_bytes(log: &Path, length: u64, lines: usize) -> io::Result<Vec<u8>> {
     let mut pieces = VecDeque::new();
     let mut wanted = lines;
     for generation in 0..=GENERATIONS {
-        let (path, length) = match generation {
-            0 => (log.to_owned(), length),
-            _ => {
-                let path = old_log(log, generation);
-                let length = metadata(&path)?.map_or(0, |metadata| metadata.len());
-                (path, length)
-            }
+        let (path, length) = if generation == 0 {
+            (log.to_owned(), length)
+        } else {
+            let path = old_log(log, generation);
+            let length = metadata(&path)?.map_or(0, |metadata| metadata.len());
+            (path, length)
         };
         if wanted == 0 {
             break;
@@ -243,7 +257,7 @@ fn last_bytes_of(path: &Path, length: u64, lines: usize) -> io::Result<Vec<u8>> 
 }
 
 fn count_lines(bytes: &[u8]) -> usize {
-    bytes.iter().filter(|&&byte| byte == b'\n').count()
+    bytes.split(|&byte| byte == b'\n').count() - 1
 }
 
 #[cfg(test)]
@@ -348,11 +362,10 @@ mod tests {
         assert_eq!(reader.added().unwrap(), ["one", "two"]);
         log.write("three\n");
         fs::copy(&log.path, old_log(&log.path, 1)).unwrap();
-        assert_eq!(reader.added().unwrap(), ["three"]);
         assert_eq!(reader.added().unwrap(), [""; 0]);
         log.writer.set_len(0).unwrap();
         log.write("four\n");
-        assert_eq!(reader.added().unwrap(), ["four"]);
+        assert_eq!(reader.added().unwrap(), ["three", "four"]);
     }
 
     #[test]

@@ -57,9 +57,10 @@ async fn what_died_while_nobody_watched_is_started_again_and_counted() {
     laboratory.kill_supervisor();
     signal(before.pid.unwrap(), Signal::SIGKILL);
     wait_until("the process to be gone", LIMIT, || {
-        match lives(before.pid.unwrap()) {
-            true => Err("it lives".to_owned()),
-            false => Ok(()),
+        if lives(before.pid.unwrap()) {
+            Err("it lives".to_owned())
+        } else {
+            Ok(())
         }
     });
     let seen = observe(&laboratory.folder).unwrap();
@@ -263,13 +264,13 @@ async fn supervisors_killed_at_any_moment_leave_each_instance_exactly_once() {
     client.apply(&specs, true).await.unwrap();
     let all = names.map(str::to_owned);
     let status = client.wait_ready(&all, LIMIT, |_| ()).await.unwrap();
-    let seen: BTreeMap<&str, i32> = status
+    let listed: BTreeMap<&str, i32> = status
         .instances
         .iter()
         .map(|instance| (instance.instance.as_str(), instance.pid.unwrap()))
         .collect();
     for name in names {
-        assert_eq!(laboratory.marked(name), [seen[name]], "{name}");
+        assert_eq!(laboratory.marked(name), [listed[name]], "{name}");
     }
     assert!(status.instances.iter().all(is_up));
 }

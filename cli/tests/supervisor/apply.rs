@@ -12,7 +12,7 @@ use crate::laboratory::{FOREVER, LIMIT, Laboratory, lives, probe_by};
 fn replicas(laboratory: &Laboratory, version: &str) -> Vec<InstanceSpec> {
     let specs = ["a-0", "a-1"].map(|name| {
         let mut spec = laboratory.spec(name, FOREVER);
-        spec.spec_hash = version.to_owned();
+        version.clone_into(&mut spec.spec_hash);
         let ready = laboratory.path(&format!("{name}-{version}"));
         let mut probe = probe_by(&format!("test -e {}", ready.display()));
         probe.start_seconds = 3;

@@ -140,9 +140,14 @@ impl Laboratory {
         format!("{}/{name}", self.root.path().display())
     }
 
-    /// All processes with an instance's mark.
+    /// All processes with an instance's mark that lead a group, as each instance does. A child of the shell has the
+    /// mark as well until it has become another program.
     pub(crate) fn marked(&self, name: &str) -> Vec<i32> {
-        processes_with(&self.mark(name))
+        let mut pids = processes_with(&self.mark(name));
+        pids.retain(|&pid| {
+            nix::unistd::getpgid(Some(Pid::from_raw(pid))).is_ok_and(|group| group.as_raw() == pid)
+        });
+        pids
     }
 
     /// The status of an instance, once it is as `check` wants it.
@@ -188,7 +193,7 @@ impl Drop for Laboratory {
     fn drop(&mut self) {
         self.kill_supervisor();
         // A test may have had the program start a supervisor of its own.
-        for pid in processes_with(&self.folder.state_dir().display().to_string()) {
+        for pid in processes_with(&self.folder.run_dir().display().to_string()) {
             signal(pid, Signal::SIGKILL);
         }
         let instances = fs::read_dir(self.folder.instances())

@@ -1,5 +1,11 @@
 //! The supervisor with real processes: the real binary supervises shells, Redis and Postgres, and is killed at will.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, also in what tests share"
+)]
+
 mod adoption;
 mod apply;
 mod control;

@@ -1,5 +1,6 @@
 //! Probes of real servers: what they say of themselves, and what happens when they hang.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,7 +41,7 @@ fn redis(laboratory: &Laboratory, name: &str, port: u16, master: Option<u16>) ->
         folder.display()
     );
     if let Some(master) = master {
-        config.push_str(&format!("replicaof 127.0.0.1 {master}\n"));
+        writeln!(config, "replicaof 127.0.0.1 {master}").unwrap();
     }
     let file = folder.join("redis.conf");
     fs::write(&file, config).unwrap();

@@ -53,8 +53,8 @@ async fn an_exit_code_is_shown_and_the_pauses_between_starts_double() {
         .await
         .unwrap();
     let status = laboratory
-        .until("a-0", "to have died six times", |status| {
-            status.restarts >= 5
+        .until("a-0", "to have been started again six times", |status| {
+            status.restarts >= 6
         })
         .await;
     assert_eq!(status.last_exit.unwrap().code, Some(7));

@@ -141,9 +141,8 @@ async fn a_full_disk_changes_nothing_and_is_named() {
             .await
             .unwrap();
         let status = client.status().await.unwrap();
-        let exit = status.instances[0].last_exit.clone().unwrap();
-        match exit.reason {
-            Some(reason) if reason.contains("No space left on device") => Ok(()),
+        match &status.instances[0].last_exit {
+            Some(exit) if exit.to_string().contains("No space left on device") => Ok(()),
             other => Err(format!("{other:?}")),
         }
     })
