@@ -4,6 +4,7 @@
 //! crate. Not here: anything that a service does.
 
 mod args;
+mod memory;
 mod run;
 
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    memory::give_back_large_blocks();
     let args = args::Args::parse();
     match run::run(args.command) {
         Ok(()) => ExitCode::SUCCESS,
