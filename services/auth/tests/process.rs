@@ -29,9 +29,13 @@ struct Shopd {
 
 impl Shopd {
     async fn start(database: &Database<'_>) -> Self {
+        Self::start_with(database, CHEAP).await
+    }
+
+    async fn start_with(database: &Database<'_>, sections: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, admin_port) = (free_port(), free_port());
-        let text = config_text(database, CHEAP, &SigningKey::generate(), folder.path())
+        let text = config_text(database, sections, &SigningKey::generate(), folder.path())
             .replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1)
             .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin_port}"), 1);
         let file = folder.path().join("auth.toml");
@@ -203,6 +207,35 @@ async fn logs_are_json_and_hold_neither_passwords_nor_tokens_nor_addresses() {
     ] {
         assert!(!log.contains(secret), "{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_password_hashes_is_given_back() {
+    let database = Postgres::shared().database().await;
+    let settings = "[auth]\nhashConcurrency = 4\nhashIterations = 1\nattemptsBurst = 1000\n";
+    let auth = Shopd::start_with(&database, settings).await;
+    for _ in 0..15 {
+        let logins = (0..8).map(|at| {
+            let body = json!({"email": format!("{at}@example.org"), "password": PASSWORD});
+            let auth = &auth;
+            async move { auth.post("/api/auth/login", &body).await.unwrap() }
+        });
+        for answer in futures_util::future::join_all(logins).await {
+            answer.assert_problem(401, "unauthorized");
+        }
+    }
+    // Nothing is hashed any more, and one hash alone takes 19 MiB.
+    let status = std::fs::read_to_string(format!("/proc/{}/status", auth.process.pid())).unwrap();
+    let anonymous = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib: u64 = anonymous
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    assert!(kib < 15 * 1024, "{kib} KiB");
 }
 
 #[test]
