@@ -1,6 +1,7 @@
 //! Brings the shop up, or to what the environment file says now.
 
 use super::Context;
+use super::smoke::{conclude, prove};
 use super::target::{local_failure, local_folder, local_only};
 use crate::args::UpArgs;
 use crate::target::local::{self, LockPatience, Up};
@@ -26,17 +27,20 @@ pub(super) fn run(args: &UpArgs, context: &Context) -> Result<(), Failure> {
         if context.ui.output() == OutputFormat::Json {
             context.ui.json(&outcome.plan)?;
         }
-        if outcome.changed {
-            context
-                .ui
-                .say(&format!("The shop is up at {}", outcome.shop.url()));
-        } else {
+        let url = outcome.shop.url();
+        if !outcome.changed {
             context.ui.say(&format!(
-                "Nothing to do: the shop is up at {} as {} says",
-                outcome.shop.url(),
+                "Nothing to do: the shop is up at {url} as {} says",
                 loaded.found.display()
             ));
+            return Ok(());
         }
+        if !args.no_smoke {
+            let report = prove(context, environment, &outcome.secrets).await?;
+            conclude(context, &report)?;
+        }
+        context.ui.say(&format!("The shop is up at {url}"));
+        context.ui.hint("`shopctl status` shows what runs, `shopctl logs -f` what it says, `shopctl down` stops it");
         Ok(())
     })
 }

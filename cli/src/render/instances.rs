@@ -116,10 +116,7 @@ impl Renderer<'_> {
             return Err(errors);
         }
         Ok(RenderedInstance {
-            address: address(
-                &public.instance,
-                component.ports.keys().next().map(String::as_str),
-            ),
+            address: address(&public.instance, main_port(component)),
             component: component.name.to_string(),
             kind: component.kind,
             ordinal,
@@ -345,6 +342,13 @@ fn ports(
             (name.clone(), port)
         })
         .collect()
+}
+
+/// The port that clients know a component by: `http`, or the one that is called like the component itself.
+fn main_port(component: &Component) -> Option<&str> {
+    ["http", component.name.as_str()]
+        .into_iter()
+        .find(|name| component.ports.contains_key(*name))
 }
 
 /// `host:port` of a port by its name, or of the first that there is.

@@ -111,7 +111,7 @@ impl Shop {
     }
 
     /// Asks the shop something.
-    pub async fn ask(&self, request: Request<'_>) -> Result<Answer, ShopError> {
+    pub async fn ask(&self, request: &Request<'_>) -> Result<Answer, ShopError> {
         let no_answer = |error: reqwest::Error| ShopError::NoAnswer {
             method: request.method.clone(),
             path: request.path.to_owned(),
@@ -164,6 +164,18 @@ pub struct Request<'a> {
     body: Option<Value>,
 }
 
+impl Request<'_> {
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Its path, with the query if it has one.
+    pub fn path(&self) -> &str {
+        self.path
+    }
+}
+
 impl<'a> Request<'a> {
     /// A request without a body.
     pub fn new(method: Method, path: &'a str) -> Self {
@@ -193,6 +205,13 @@ impl<'a> Request<'a> {
     #[must_use]
     pub fn token(mut self, token: &'a str) -> Self {
         self.token = Some(token);
+        self
+    }
+
+    /// With a document.
+    #[must_use]
+    pub fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
         self
     }
 

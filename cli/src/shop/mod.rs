@@ -3,6 +3,8 @@
 //! What shopctl knows of the services by name is here and in `smoke`, and nowhere else. Not here: how the shop is run.
 
 mod access;
+mod auditor;
 pub mod seed;
 
 pub use access::{Answer, Request, Shop, ShopError};
+pub use auditor::{AuditError, Auditor, ProductBooks, TestRemains};

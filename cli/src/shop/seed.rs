@@ -39,7 +39,7 @@ pub async fn make(shop: &Shop, seed: &Seed) -> Result<usize, ShopError> {
             "stock": product.stock,
         });
         let answer = shop
-            .ask(Request::post("/api/products", body).token(&token))
+            .ask(&Request::post("/api/products", body).token(&token))
             .await?;
         match answer.status {
             StatusCode::CREATED => made += 1,
@@ -60,7 +60,7 @@ pub async fn make(shop: &Shop, seed: &Seed) -> Result<usize, ShopError> {
 
 async fn has(shop: &Shop, token: &str, product: &SeedProduct) -> Result<bool, ShopError> {
     let path = format!("/api/products/by-sku/{}", encoded(&product.sku));
-    let answer = shop.ask(Request::get(&path).token(token)).await?;
+    let answer = shop.ask(&Request::get(&path).token(token)).await?;
     match answer.status {
         StatusCode::OK => Ok(true),
         StatusCode::NOT_FOUND => Ok(false),

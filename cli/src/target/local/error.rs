@@ -141,6 +141,23 @@ impl LocalError {
         }
     }
 
+    /// What went wrong in a few words, for the line of a step; the whole of it follows when the command ends.
+    pub(super) fn in_short(&self) -> String {
+        match self {
+            Self::NotReady {
+                error: WaitError::TimedOut { instances, .. },
+                ..
+            } => {
+                let names: Vec<&str> = instances
+                    .iter()
+                    .map(|instance| instance.instance.as_str())
+                    .collect();
+                format!("not ready: {}", names.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// What to do about it, a sentence each.
     pub fn hints(&self) -> Vec<String> {
         match self {

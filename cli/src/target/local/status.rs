@@ -91,9 +91,7 @@ fn row(
     supervised: bool,
     is_replicated: &impl Fn(&str) -> bool,
 ) -> InstanceRow {
-    let replica = || {
-        (instance.pid.is_some() && is_replicated(&instance.component)).then(|| "replica".to_owned())
-    };
+    let replica = || is_replicated(&instance.component).then(|| "replica".to_owned());
     let well = instance.state == InstanceState::Stopped || instance.ready;
     InstanceRow {
         component: instance.component.clone(),

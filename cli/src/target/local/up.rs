@@ -26,8 +26,9 @@ use crate::supervisor::{
     ensure_running,
 };
 
-/// The exit code of a program whose configuration or data cannot be used: starting it again is no use (sysexits.h).
-const EX_CONFIG: i32 = 78;
+/// The exit codes of a program that cannot use its command line, its configuration or its data: 2 as of shopd, 78 of
+/// sysexits.h. Starting it again is no use.
+const HOPELESS: [i32; 2] = [2, 78];
 /// How often instances are looked at while they become ready.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// So many lines of the log of an instance that did not become ready are shown.
@@ -57,6 +58,8 @@ pub struct UpOutcome {
     pub plan: Plan,
     /// The running shop, as a client sees it.
     pub shop: Shop,
+    /// Its secrets, for whoever proves that it works.
+    pub secrets: SecretSet,
 }
 
 /// Everything that carrying out the plan needs.
@@ -125,6 +128,7 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
         changed,
         plan,
         shop: work.shop,
+        secrets: work.secrets,
     })
 }
 
@@ -218,7 +222,7 @@ impl Work<'_> {
                     detail: (!step.detail.is_empty()).then(|| step.detail.clone()),
                 }),
                 Err(error) => {
-                    self.up.observer.failed(&*step.name, error.to_string());
+                    self.up.observer.failed(&*step.name, error.in_short());
                     return Err(error);
                 }
             }
@@ -426,7 +430,8 @@ fn is_hopeless(instance: &InstanceStatus) -> bool {
         && instance
             .last_exit
             .as_ref()
-            .is_some_and(|exit| exit.code == Some(EX_CONFIG))
+            .and_then(|exit| exit.code)
+            .is_some_and(|code| HOPELESS.contains(&code))
 }
 
 /// What is waited for, and what was seen last: "redis-1 (connection refused), order-0 (…)".

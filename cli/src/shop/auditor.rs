@@ -1,0 +1,159 @@
+//! The accountant: reads the shop's tables in Postgres itself, past every service, and can change nothing.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{ConnectOptions as _, Row as _};
+use uuid::Uuid;
+
+use crate::environment::Environment;
+use crate::render::{Secret, SecretSet};
+
+/// The database server's component, its port and the setting that names the database.
+const SERVER: (&str, &str, &str) = ("postgres", "postgres", "database");
+/// The role that may read everything, and the secret with its password.
+const ROLE: (&str, &str) = ("shop_auditor", "postgres-auditor");
+/// How long the server may take to let us in, and to answer a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Where the books are.
+#[derive(Clone, Debug)]
+pub struct Auditor {
+    port: u16,
+    database: String,
+    password: Option<Secret>,
+}
+
+/// Why the books could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The environment has no such secret.
+    #[error("failed to audit: there is no secret {}", ROLE.1)]
+    NoPassword,
+    /// Postgres could not be asked.
+    #[error("failed to read the books in Postgres: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Postgres did not answer in time.
+    #[error("failed to read the books in Postgres within {} s", PATIENCE.as_secs())]
+    TimedOut,
+}
+
+/// What the books say about a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProductBooks {
+    /// All pieces that came in.
+    pub received: i64,
+    /// What may be sold.
+    pub free: i64,
+    /// What is kept for somebody.
+    pub held: i64,
+    /// What was sold.
+    pub sold: i64,
+    /// Orders of it.
+    pub orders: i64,
+    /// Pieces in these orders.
+    pub pieces: i64,
+    /// Different pairs of customer and key among these orders.
+    pub keys: i64,
+}
+
+/// How much is left of a test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TestRemains {
+    /// Accounts.
+    pub accounts: i64,
+    /// Products.
+    pub products: i64,
+    /// Orders and claims on keys.
+    pub orders: i64,
+}
+
+impl Auditor {
+    /// The accountant of an environment that runs on this machine.
+    pub fn new(environment: &Environment, secrets: &SecretSet) -> Self {
+        let server = environment.components.get(SERVER.0);
+        let setting = server.and_then(|settings| settings.settings.get(SERVER.2)?.as_str());
+        Self {
+            port: server
+                .and_then(|settings| settings.ports.get(SERVER.1))
+                .copied()
+                .unwrap_or(5432),
+            database: setting.unwrap_or("shop").to_owned(),
+            password: secrets.get(ROLE.1).cloned(),
+        }
+    }
+
+    /// What the books say about a product.
+    pub async fn product(&self, id: Uuid) -> Result<ProductBooks, AuditError> {
+        let row = self
+            .one(
+                "SELECT s.received, s.free, s.held, s.sold, o.orders, o.pieces, o.keys
+                 FROM product.stock AS s,
+                      LATERAL (SELECT count(*) AS orders, coalesce(sum(quantity), 0)::bigint AS pieces,
+                                      count(DISTINCT (customer_id, key)) AS keys
+                               FROM orders.orders WHERE product_id = s.product_id) AS o
+                 WHERE s.product_id = $1::uuid",
+                &id.to_string(),
+            )
+            .await?;
+        Ok(ProductBooks {
+            received: row.try_get("received")?,
+            free: row.try_get("free")?,
+            held: row.try_get("held")?,
+            sold: row.try_get("sold")?,
+            orders: row.try_get("orders")?,
+            pieces: row.try_get("pieces")?,
+            keys: row.try_get("keys")?,
+        })
+    }
+
+    /// How much is left of a test.
+    pub async fn remains(&self, tag: &str) -> Result<TestRemains, AuditError> {
+        let row = self
+            .one(
+                "SELECT (SELECT count(*) FROM auth.accounts WHERE test_tag = $1) AS accounts,
+                        (SELECT count(*) FROM product.products WHERE tag = $1) AS products,
+                        (SELECT count(*) FROM orders.orders WHERE tag = $1)
+                        + (SELECT count(*) FROM orders.claims WHERE tag = $1) AS orders",
+                tag,
+            )
+            .await?;
+        Ok(TestRemains {
+            accounts: row.try_get("accounts")?,
+            products: row.try_get("products")?,
+            orders: row.try_get("orders")?,
+        })
+    }
+
+    /// Asks a question with one parameter that has one row for an answer.
+    async fn one(
+        &self,
+        question: &'static str,
+        parameter: &str,
+    ) -> Result<sqlx::postgres::PgRow, AuditError> {
+        let asked = async {
+            let mut connection = self.connect().await?;
+            let row = sqlx::query(question)
+                .bind(parameter)
+                .fetch_one(&mut connection)
+                .await?;
+            Ok(row)
+        };
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .map_err(|_| AuditError::TimedOut)?
+    }
+
+    async fn connect(&self) -> Result<PgConnection, AuditError> {
+        let password = self.password.as_ref().ok_or(AuditError::NoPassword)?;
+        let options = PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username(ROLE.0)
+            .password(password.expose())
+            .database(&self.database)
+            .ssl_mode(PgSslMode::Disable)
+            .application_name("shopctl");
+        Ok(options.connect().await?)
+    }
+}
