@@ -1,7 +1,6 @@
 //! Access tokens against keys that are published, change and go away.
 
-// Clippy lets tests unwrap, but not the functions that tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

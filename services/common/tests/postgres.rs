@@ -1,7 +1,6 @@
 //! The pool against a real Postgres that is down, comes up, restarts and hangs.
 
-// Clippy lets tests unwrap, but not the functions that tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::borrow::Cow;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! `provision` against a real Postgres.
 
-// Clippy lets tests unwrap, but not the functions that tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,6 @@
 //! The Redis client against real servers and Sentinels, and what they do when a master goes away.
 
-// Clippy lets tests unwrap, but not the functions that tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,7 +1,6 @@
 //! Serving, draining and ending, over real connections.
 
-// Clippy lets tests unwrap, but not the functions that tests share.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -32,23 +32,36 @@ trait ServiceConfig: DeserializeOwned {
     const SERVICE: &'static str;
 
     fn common(&self) -> (&Instance, &HttpConfig, &LogConfig);
+
+    /// What the types of the configuration cannot hold.
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
 macro_rules! service_config {
-    ($config:ty, $service:literal) => {
+    ($config:ty, $service:literal $(, $check:item)?) => {
         impl ServiceConfig for $config {
             const SERVICE: &'static str = $service;
 
             fn common(&self) -> (&Instance, &HttpConfig, &LogConfig) {
                 (&self.instance, &self.http, &self.log)
             }
+
+            $($check)?
         }
     };
 }
 
 service_config!(shop_auth::Config, "auth");
 service_config!(shop_echo::Config, "echo");
-service_config!(shop_gateway::Config, "gateway");
+service_config!(
+    shop_gateway::Config,
+    "gateway",
+    fn check(&self) -> anyhow::Result<()> {
+        Ok(self.validate()?)
+    }
+);
 service_config!(shop_order::Config, "order");
 service_config!(shop_product::Config, "product");
 
@@ -95,6 +108,9 @@ fn start<C: ServiceConfig>(
     service: impl FnOnce(C) -> anyhow::Result<()>,
 ) -> Result<(), Failure> {
     let config: C = load(&args.config)?;
+    config.check().map_err(Failure::Input)?;
+    let (instance, _, log) = config.common();
+    telemetry::check(log).map_err(|error| Failure::Input(error.into()))?;
     if args.check_config {
         return say(&format!(
             "{} is good for {}",
@@ -102,8 +118,7 @@ fn start<C: ServiceConfig>(
             C::SERVICE
         ));
     }
-    let (instance, _, log) = config.common();
-    telemetry::init(log, C::SERVICE, instance).map_err(|error| Failure::Input(error.into()))?;
+    telemetry::init(log, C::SERVICE, instance).map_err(|error| Failure::Failed(error.into()))?;
     tracing::info!(version = VERSION, pid = std::process::id(), "starting");
     service(config).map_err(|error| {
         // Into the log as well: under a supervisor nobody sees stderr.

@@ -104,9 +104,23 @@ fn a_good_file_is_called_good_and_nothing_is_started() {
 }
 
 #[test]
+fn values_that_cannot_be_used_are_found_without_starting() {
+    let text = format!("{ECHO}[upstreams.echo]\nendpoints = []\n");
+    let folder = folder_with("gateway.toml", &text.replace("echo-0", "gateway-0"));
+    let arguments = ["gateway", "--config", "gateway.toml", "--check-config"];
+    let output = in_folder(folder.path(), &arguments)
+        .output()
+        .expect("output");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("echo"), "{message}");
+    assert!(message.contains("endpoint"), "{message}");
+}
+
+#[test]
 fn a_filter_that_makes_no_sense_is_wrong_input() {
     let folder = folder_with("echo.toml", &format!("{ECHO}[log]\nlevel = 'loud=very'\n"));
-    in_folder(folder.path(), &["echo", "--config", "echo.toml"])
+    in_folder(folder.path(), &["echo", "--config", "echo.toml", "--check-config"])
         .assert()
         .code(2)
         .stderr_eq(str![[r#"

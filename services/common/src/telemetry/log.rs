@@ -40,10 +40,7 @@ pub enum TelemetryError {
 
 /// Starts logging to stdout and installs the metrics recorder. Once a process.
 pub fn init(config: &LogConfig, service: &str, instance: &Instance) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|source| TelemetryError::Filter {
-        level: config.level.clone(),
-        source,
-    })?;
+    let filter = filter(config)?;
     let lines = JsonLines {
         service: service.to_owned(),
         instance: instance.as_str().to_owned(),
@@ -55,6 +52,18 @@ pub fn init(config: &LogConfig, service: &str, instance: &Instance) -> Result<()
     super::metrics::metrics_handle();
     log_panics();
     Ok(())
+}
+
+/// Whether [`init`] will understand the configuration.
+pub fn check(config: &LogConfig) -> Result<(), TelemetryError> {
+    filter(config).map(drop)
+}
+
+fn filter(config: &LogConfig) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(&config.level).map_err(|source| TelemetryError::Filter {
+        level: config.level.clone(),
+        source,
+    })
 }
 
 /// A panic becomes a line of the log like everything else, with the request that it happened for.

@@ -8,5 +8,5 @@ mod log;
 mod metrics;
 
 pub use layer::observe;
-pub use log::{TelemetryError, init};
+pub use log::{TelemetryError, check, init};
 pub use metrics::{metrics_handle, record_request, render_metrics};
