@@ -1,7 +1,5 @@
 //! Decides batches on a connection of its own.
 
-use std::time::Duration;
-
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use time::OffsetDateTime;
@@ -9,9 +7,6 @@ use uuid::Uuid;
 
 use crate::batcher::{Attempt, Decide, Verdict};
 use crate::order::{Decision, Order, OrderRequest, Outcome, Refusal, RefusalReason};
-
-/// How long connecting may take before another attempt is better.
-const CONNECT: Duration = Duration::from_millis(500);
 
 /// Decides in Postgres, one batch at a time.
 #[derive(Debug)]
@@ -38,12 +33,6 @@ impl PostgresDecider {
             connection: None,
         }
     }
-
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        tokio::time::timeout(CONNECT, self.options.connect())
-            .await
-            .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))
-    }
 }
 
 impl Decide for PostgresDecider {
@@ -51,7 +40,7 @@ impl Decide for PostgresDecider {
         // Taken out, so that a decision that is given up takes its connection with it.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.connect().await.map_err(Attempt::Interrupted)?,
+            None => self.options.connect().await.map_err(Attempt::Interrupted)?,
         };
         let decided = ask(&mut connection, requests).await;
         match decided {

@@ -271,6 +271,22 @@ async fn nobody_orders_or_reads_without_a_token_and_nobody_reads_anothers_order(
 }
 
 #[tokio::test]
+async fn any_well_formed_key_can_be_asked_for() {
+    let world = World::shared().await;
+    let service = world.start().await;
+    let token = world.token(Uuid::now_v7());
+    let product = add_product(&world.pool, Product::default()).await;
+    let order = Order {
+        key: "a/b?c%20#\"&=+~".to_owned(),
+        ..Order::of(product)
+    };
+    let placed = service.place(&token, &order).await;
+    assert_eq!(placed.body["idempotencyKey"], order.key);
+    let encoded = "a%2Fb%3Fc%2520%23%22%26%3D%2B~";
+    assert_eq!(service.by_key(&token, encoded).await.body, placed.body);
+}
+
+#[tokio::test]
 async fn the_list_is_read_page_by_page() {
     let world = World::shared().await;
     let service = world.start().await;

@@ -265,6 +265,31 @@ async fn a_database_that_hangs_is_a_503_that_stores_nothing_of_ours() {
     assert_eq!((again.status, again.replayed), (StatusCode::CREATED, false));
 }
 
+#[tokio::test]
+async fn a_503_for_want_of_an_answer_is_settled_by_the_key() {
+    let world = World::shared().await;
+    let door = Proxy::start(world.postgres_port).await;
+    let service = world
+        .start_with(door.port(), "decisionTimeoutMilliseconds = 300\n")
+        .await;
+    let product = add_product(&world.pool, Product::default()).await;
+    warm_up(&world, &service, product).await;
+    let customer = Uuid::now_v7();
+    let token = world.token(customer);
+    let order = Order::of(product);
+    door.set(Flow::HoldAnswers);
+    let answer = service.place(&token, &order).await;
+    assert_eq!(answer.problem(), "unavailable");
+    until_committed(&world.pool, customer).await;
+    door.cut();
+    service.ready().await;
+    let known = service.by_key(&token, &order.key).await;
+    assert_eq!(known.status, StatusCode::OK);
+    let again = service.place(&token, &order).await;
+    assert_eq!((again.status, again.replayed), (StatusCode::CREATED, true));
+    assert_eq!(again.body, known.body);
+}
+
 /// A stopped process comes back after its lock has ended and another replica has taken it: what it sent is decided by
 /// Postgres like anything else, and what it releases is not its own any more.
 #[tokio::test]

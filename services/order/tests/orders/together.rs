@@ -3,9 +3,12 @@
 use std::collections::HashSet;
 
 use reqwest::StatusCode;
+use shop_testkit::eventually;
 use uuid::Uuid;
 
-use crate::support::{Answer, Order, Product, World, add_product, ordered, stock};
+use crate::support::{
+    Answer, Order, Product, SOON, World, add_product, ordered, start_sale, stock,
+};
 
 /// Sends all of it at once and gives the answers in the order of the requests.
 async fn all(
@@ -156,4 +159,26 @@ async fn one_customers_many_orders_in_a_sale_stay_within_its_limit() {
     assert_eq!((confirmed, refused), (3, 17));
     assert!(held_back > 0, "the lock held nobody back");
     assert_eq!(ordered(&world.pool, product).await, (3, 3));
+}
+
+#[tokio::test]
+async fn a_sale_that_begins_is_noticed_without_a_restart() {
+    let world = World::shared().await;
+    let service = world.start().await;
+    let product = add_product(&world.pool, Product::default()).await;
+    let held = "shop_order_locks_total{outcome=\"held\"}";
+    service
+        .place(&world.token(Uuid::now_v7()), &Order::of(product))
+        .await;
+    assert_eq!(service.metric(held).await, None);
+    start_sale(&world.pool, product, 1).await;
+    eventually("the first lock", SOON, || async {
+        let answer = service
+            .place(&world.token(Uuid::now_v7()), &Order::of(product))
+            .await;
+        assert_eq!(answer.status, StatusCode::CREATED);
+        let locks = service.metric(held).await;
+        locks.ok_or_else(|| "no lock yet".to_owned())
+    })
+    .await;
 }

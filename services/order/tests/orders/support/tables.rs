@@ -70,7 +70,7 @@ pub(crate) async fn add_product(pool: &PgPool, product: Product<'_>) -> Uuid {
 }
 
 /// Starts a sale of an hour.
-async fn start_sale(pool: &PgPool, product_id: Uuid, limit: i32) {
+pub(crate) async fn start_sale(pool: &PgPool, product_id: Uuid, limit: i32) {
     sqlx::query(
         "INSERT INTO product.sales (id, product_id, starts_at, ends_at, limit_per_customer)
          VALUES ($1, $2, now() - interval '1 minute', now() + interval '1 hour', $3)",
