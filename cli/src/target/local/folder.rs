@@ -273,7 +273,7 @@ impl LocalFolder {
     }
 
     /// The first folder on the way to the state folder that the servers' user may not enter.
-    pub(super) fn closed_to(&self, user: ServerUser) -> Option<PathBuf> {
+    pub fn closed_to(&self, user: ServerUser) -> Option<PathBuf> {
         let run_as = user.run_as()?;
         self.state_dir()
             .ancestors()
