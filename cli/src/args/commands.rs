@@ -93,8 +93,12 @@ pub struct LogsArgs {
     #[arg(short, long)]
     pub follow: bool,
     /// How many of the last lines of each instance
-    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = 100, value_parser = whole_number)]
     pub lines: usize,
+}
+
+fn whole_number(text: &str) -> Result<usize, &'static str> {
+    text.parse().map_err(|_| "it must be a whole number")
 }
 
 const LOGS: &str = "\
@@ -136,7 +140,7 @@ pub struct DoctorArgs {
 
 const DOCTOR: &str = "\
 Examples:
-  shopctl doctor                  what is missing, and the command that installs it; exit code 3 if anything is
+  shopctl doctor                  what is missing and what installs it; exit code 3 if anything is
   shopctl doctor --install        run these commands, after asking
   shopctl doctor -o json | jq '.checks[] | select(.outcome != \"ok\")'";
 
@@ -161,7 +165,7 @@ pub enum EnvCommand {
 pub struct EnvShowArgs {
     /// The environment; the same as -e
     #[arg(value_name = "NAME|PATH")]
-    pub environment: Option<String>,
+    pub wanted: Option<String>,
     /// Mark each value that the file sets itself with the line where it does
     #[arg(long)]
     pub origin: bool,

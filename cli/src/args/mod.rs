@@ -6,9 +6,10 @@ mod completions;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 
 pub use commands::*;
 pub use completions::completions;
@@ -79,12 +80,26 @@ pub struct Global {
 }
 
 /// The form of an answer, as it is written on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// For people
+    /// For people.
     Text,
-    /// For programs
+    /// For programs.
     Json,
+}
+
+// By hand: a derived one explains each value and makes every command's help three times as long.
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Text, Self::Json]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }))
+    }
 }
 
 impl From<Format> for OutputFormat {
@@ -120,9 +135,4 @@ impl Answer {
 /// Reads the command line.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Answer> {
     Invocation::try_parse_from(arguments).map_err(Answer)
-}
-
-/// The text of `shopctl --help`.
-pub fn help() -> String {
-    Invocation::command().render_help().ansi().to_string()
 }

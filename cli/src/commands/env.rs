@@ -99,7 +99,7 @@ const ORDER: [&str; 30] = [
 ];
 
 fn show(args: &EnvShowArgs, context: &Context) -> Result<(), Failure> {
-    let wanted = args.environment.as_deref().unwrap_or(&context.environment);
+    let wanted = args.wanted.as_deref().unwrap_or(&context.environment);
     let loaded = Project::here().load(wanted).map_err(project_failure)?;
     let file = &loaded.file;
     let from = |way: &[Step<'_>]| {

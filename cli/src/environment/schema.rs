@@ -68,14 +68,18 @@ fn section(schema: &mut Json, catalogue: &Catalogue, kind: ComponentKind) {
             elsewhere.insert(other.name.to_string(), json!(fix));
         }
     }
-    schema["properties"] = Json::Object(known);
-    schema["additionalProperties"] = json!(false);
-    schema["x-noun"] = json!(if kind == ComponentKind::Service {
-        "service"
-    } else {
-        "component"
+    let noun = match kind {
+        ComponentKind::Service => "service",
+        ComponentKind::Server | ComponentKind::Tool => "component",
+    };
+    *schema = json!({
+        "type": "object",
+        "description": schema["description"],
+        "additionalProperties": false,
+        "properties": known,
+        "x-noun": noun,
+        "x-elsewhere": elsewhere,
     });
-    schema["x-elsewhere"] = Json::Object(elsewhere);
 }
 
 /// What may be said about a component.
