@@ -191,11 +191,7 @@ impl Service {
                 file.display().to_string(),
             ],
             // As the templates of the components have it.
-            environment: [("MALLOC_ARENA_MAX", "2")]
-                .into_iter()
-                .chain((name == "auth").then_some(("MALLOC_MMAP_THRESHOLD_", "131072")))
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            environment: vec![("MALLOC_ARENA_MAX".to_owned(), "2".to_owned())],
             log: log.clone(),
             unprivileged: false,
             on_orphaned: Signal::SIGKILL,
