@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::Context;
 use shop_testkit::Role;
 
 /// A service with a schema.
@@ -47,13 +46,17 @@ impl Service {
         workspace.join(self.folder).join("migrations")
     }
 
-    /// Makes cargo compile the crate anew.
-    pub(crate) fn touch(&self, workspace: &Path) -> anyhow::Result<()> {
+    /// Dates the crate's root, and gives back its date until now. A new date makes cargo compile the crate anew.
+    pub(crate) fn date(&self, workspace: &Path, date: SystemTime) -> anyhow::Result<SystemTime> {
         let path = workspace.join(self.folder).join("src/lib.rs");
-        File::options()
-            .append(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(SystemTime::now()))
-            .with_context(|| format!("failed to touch {}", path.display()))
+        let redate = || {
+            let file = File::options().append(true).open(&path)?;
+            let before = file.metadata()?.modified()?;
+            file.set_modified(date)?;
+            Ok(before)
+        };
+        redate().map_err(|error: std::io::Error| {
+            anyhow::Error::new(error).context(format!("failed to date {}", path.display()))
+        })
     }
 }

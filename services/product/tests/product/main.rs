@@ -10,5 +10,6 @@ mod http;
 mod internal;
 mod model;
 mod privileges;
+mod process;
 mod service;
 mod sql;

@@ -13,7 +13,7 @@ use shop_token::{Issuer, SigningKey};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-const INTERNAL_TOKEN: &str = "between services";
+pub(crate) const INTERNAL_TOKEN: &str = "between services";
 
 /// A running service.
 pub(crate) struct Service {
@@ -60,16 +60,7 @@ impl Service {
     pub(crate) async fn start_unready(database: &Database<'_>) -> Self {
         let folder = Folder::new();
         let issuer = Issuer::new(&SigningKey::generate(), "shop-auth", "shop");
-        let keys = folder.write("jwks.json", &issuer.jwks().to_json());
-        let token = folder.write("internal-token", INTERNAL_TOKEN);
-        let text = format!(
-            "instance = \"product-0\"\n[http]\nlisten = \"127.0.0.1:0\"\nadminListen = \"127.0.0.1:0\"\n\
-             [internal]\nlisten = \"127.0.0.1:0\"\ntokenFile = \"{}\"\n[tokens]\njwksFile = \"{}\"\n\
-             [product]\nsweepMilliseconds = 100\n{}",
-            token.display(),
-            keys.display(),
-            database.config_section(Role::Product, 4),
-        );
+        let text = config_text(database, &folder, &issuer, ["127.0.0.1:0"; 3]);
         let config: Config = shop_common::config::parse(Path::new("product.toml"), &text).unwrap();
         let shutdown = Shutdown::new();
         let server = shop_product::start(&config, &shutdown).await.unwrap();
@@ -220,6 +211,25 @@ impl Answer {
         assert!(self.body["requestId"].is_string());
         self.body["detail"].as_str().unwrap_or_default().to_owned()
     }
+}
+
+/// The service's file, with its public, admin and internal address.
+pub(crate) fn config_text(
+    database: &Database<'_>,
+    folder: &Folder,
+    issuer: &Issuer,
+    [public, admin, internal]: [&str; 3],
+) -> String {
+    let keys = folder.write("jwks.json", &issuer.jwks().to_json());
+    let token = folder.write("internal-token", INTERNAL_TOKEN);
+    format!(
+        "instance = \"product-0\"\n[http]\nlisten = \"{public}\"\nadminListen = \"{admin}\"\n\
+         [internal]\nlisten = \"{internal}\"\ntokenFile = \"{}\"\n[tokens]\njwksFile = \"{}\"\n\
+         [product]\nsweepMilliseconds = 100\n{}",
+        token.display(),
+        keys.display(),
+        database.config_section(Role::Product, 4),
+    )
 }
 
 /// The body that makes a product.
