@@ -139,6 +139,11 @@ impl RequestFigures {
     }
 }
 
+/// How many workers keep requests away from an endpoint.
+pub(crate) fn circuit_gauge(upstream: &str, endpoint: &str) -> Gauge {
+    gauge!("gateway_open_circuits", "upstream" => upstream.to_owned(), "endpoint" => endpoint.to_owned())
+}
+
 /// Says what the gateway's own metrics mean.
 pub(crate) fn describe() {
     describe_counter!(
@@ -154,6 +159,10 @@ pub(crate) fn describe() {
         "Requests refused because the gateway has too much to do."
     );
     describe_gauge!("gateway_client_connections", "Open connections of clients.");
+    describe_gauge!(
+        "gateway_open_circuits",
+        "Workers that keep requests away from an endpoint."
+    );
     describe_gauge!(
         "gateway_limited_callers",
         "Callers whose rate is being watched."

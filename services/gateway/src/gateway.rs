@@ -86,9 +86,10 @@ impl Gateway {
             .map(|(name, _)| name.as_str())
             .collect();
         let own = own::router(config.instance.as_str(), &checked.routes, &names)?;
-        let shared = Shared::new(checked, config.http.drain(), keys.clone(), own);
+        let workers = config.http.worker_threads();
+        let shared = Shared::new(checked, workers, config.http.drain(), keys.clone(), own);
 
-        let (address, listeners) = bind_all(config.http.listen, config.http.worker_threads())?;
+        let (address, listeners) = bind_all(config.http.listen, workers)?;
         let admin_address = config.http.admin_listen;
         let failed = |source| ListenError {
             address: admin_address,
@@ -100,7 +101,10 @@ impl Gateway {
             .redis
             .as_ref()
             .map(|redis| Redis::start(redis, shutdown.clone()));
-        let readiness = Readiness::builder().keys(&keys);
+        let reachable = Arc::clone(&shared);
+        let readiness = Readiness::builder().keys(&keys).uses("upstreams", move || {
+            std::future::ready(reachable.reachable())
+        });
         let readiness = match &redis {
             Some(redis) => readiness.redis(redis),
             None => readiness,

@@ -288,9 +288,6 @@ fn check_numbers(gateway: &GatewaySettings) -> Result<(), SettingsError> {
     if gateway.max_head_bytes < 8192 {
         return Err(number("maxHeadBytes", "it must be at least 8192"));
     }
-    if gateway.buffer_bytes > gateway.max_body_bytes {
-        return Err(number("bufferBytes", "it must not be above `maxBodyBytes`"));
-    }
     if gateway.breaker_failures == 0 {
         return Err(number("breakerFailures", "it must be at least 1"));
     }

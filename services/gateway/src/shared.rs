@@ -1,6 +1,7 @@
 //! What the workers of this process share: settings that never change, and the few things that must be common.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use shop_common::auth::KeySource;
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) drain: Duration,
     pub(crate) keys: KeySource,
     pub(crate) limiter: Arc<Limiter>,
+    /// The upstreams' circuits, in their order.
+    pub(crate) circuits: Vec<Circuits>,
     /// What the gateway answers itself.
     pub(crate) own: axum::Router,
 }
@@ -28,6 +31,7 @@ impl Shared {
     /// Puts together what the workers share.
     pub(crate) fn new(
         checked: Checked,
+        workers: usize,
         drain: Duration,
         keys: KeySource,
         own: axum::Router,
@@ -37,6 +41,11 @@ impl Shared {
             checked.gateway.limits.max_callers,
         ));
         Arc::new(Self {
+            circuits: checked
+                .upstreams
+                .iter()
+                .map(|(_, it)| Circuits::new(it.endpoints.len() * workers))
+                .collect(),
             gateway: checked.gateway,
             routes: checked.routes,
             upstreams: checked.upstreams,
@@ -47,5 +56,52 @@ impl Shared {
             limiter,
             own,
         })
+    }
+
+    /// For readiness: which services could be asked now, or which could not.
+    pub(crate) fn reachable(&self) -> Result<String, String> {
+        let names = |reachable: bool| {
+            let named = self.upstreams.iter().zip(&self.circuits);
+            let wanted = named.filter(|(_, circuits)| circuits.any_closed() == reachable);
+            wanted
+                .map(|((name, _), _)| name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match names(false) {
+            none if none.is_empty() => Ok(format!("requests go to {}", names(true))),
+            some => Err(format!("no endpoint answers of {some}")),
+        }
+    }
+}
+
+/// The circuits to one upstream's endpoints, counted over all workers.
+#[derive(Debug, Clone)]
+pub(crate) struct Circuits {
+    open: Arc<AtomicUsize>,
+    all: usize,
+}
+
+impl Circuits {
+    /// All of them closed.
+    pub(crate) fn new(all: usize) -> Self {
+        Self {
+            open: Arc::default(),
+            all,
+        }
+    }
+
+    /// One opened.
+    pub(crate) fn opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One closed again.
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn any_closed(&self) -> bool {
+        self.open.load(Ordering::Relaxed) < self.all
     }
 }

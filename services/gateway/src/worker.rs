@@ -116,13 +116,14 @@ impl Worker {
         let upstreams: Vec<Upstream> = shared
             .upstreams
             .iter()
-            .map(|(name, upstream)| {
+            .zip(&shared.circuits)
+            .map(|((name, upstream), circuits)| {
                 let limits = UpstreamLimits {
                     timeout: milliseconds(upstream.timeout_milliseconds),
                     in_flight: upstream.max_in_flight,
                     endpoint,
                 };
-                Upstream::new(name, &upstream.endpoints, limits)
+                Upstream::new(name, &upstream.endpoints, limits, circuits)
             })
             .collect();
         Self {

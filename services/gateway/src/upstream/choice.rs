@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointLimits};
+use crate::shared::Circuits;
 
 /// Numbers that an upstream keeps to.
 #[derive(Debug, Clone, Copy)]
@@ -18,7 +19,6 @@ pub(crate) struct UpstreamLimits {
 }
 
 /// A service behind the gateway, as one worker knows it.
-#[derive(Debug)]
 pub(crate) struct Upstream {
     name: String,
     endpoints: Vec<Rc<Endpoint>>,
@@ -29,12 +29,17 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// An upstream with its endpoints, all believed to be well.
-    pub(crate) fn new(name: &str, endpoints: &[String], limits: UpstreamLimits) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        endpoints: &[String],
+        limits: UpstreamLimits,
+        circuits: &Circuits,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             endpoints: endpoints
                 .iter()
-                .map(|authority| Endpoint::new(authority, limits.endpoint))
+                .map(|authority| Endpoint::new(name, authority, limits.endpoint, circuits.clone()))
                 .collect(),
             limits,
             next: Cell::new(0),
@@ -118,6 +123,7 @@ mod tests {
                 in_flight: 1,
                 endpoint,
             },
+            &Circuits::new(count),
         )
     }
 

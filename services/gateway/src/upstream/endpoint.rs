@@ -9,11 +9,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
+use metrics::Gauge;
 use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
 use super::connect::{ConnectError, Target, connect};
 use crate::breaker::{Breaker, Fault};
+use crate::figures::circuit_gauge;
+use crate::shared::Circuits;
 
 /// Connections at the top of the pile that may not have caught their breath yet.
 const NOT_YET_READY: usize = 4;
@@ -60,11 +63,12 @@ pub(crate) enum AttemptError {
 }
 
 /// One replica of an upstream, as one worker knows it.
-#[derive(Debug)]
 pub(crate) struct Endpoint {
     authority: HeaderValue,
     target: Target,
     limits: EndpointLimits,
+    circuits: Circuits,
+    gauge: Gauge,
     breaker: RefCell<Breaker>,
     idle: RefCell<Vec<Idle>>,
     /// The tasks that drive connections, to cut them all when the endpoint hangs.
@@ -83,12 +87,19 @@ struct Idle {
 
 impl Endpoint {
     /// An endpoint at `host:port`, believed to be well.
-    pub(crate) fn new(authority: &str, limits: EndpointLimits) -> Rc<Self> {
+    pub(crate) fn new(
+        upstream: &str,
+        authority: &str,
+        limits: EndpointLimits,
+        circuits: Circuits,
+    ) -> Rc<Self> {
         Rc::new(Self {
             authority: HeaderValue::from_str(authority)
                 .unwrap_or_else(|_| HeaderValue::from_static("invalid")),
             target: Target::parse(authority),
             limits,
+            circuits,
+            gauge: circuit_gauge(upstream, authority),
             breaker: RefCell::new(Breaker::new(limits.failures, limits.open)),
             idle: RefCell::default(),
             connections: RefCell::default(),
@@ -168,6 +179,8 @@ impl Endpoint {
     /// An attempt failed through the endpoint's fault.
     pub(crate) fn failed(&self, fault: Fault, now: Instant) {
         if self.breaker.borrow_mut().failed(fault, now) {
+            self.circuits.opened();
+            self.gauge.increment(1.0);
             tracing::warn!(
                 endpoint = self.name(),
                 ?fault,
@@ -220,6 +233,8 @@ impl Endpoint {
     /// It answered a probe.
     pub(crate) fn revived(&self) {
         if self.breaker.borrow_mut().probe_succeeded() {
+            self.circuits.closed();
+            self.gauge.decrement(1.0);
             tracing::info!(endpoint = self.name(), "an endpoint answers again");
         }
     }

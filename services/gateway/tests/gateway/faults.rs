@@ -209,6 +209,18 @@ async fn a_dead_service_is_refused_at_once_and_found_again_when_it_is_back() {
         assert_eq!(answer.headers["retry-after"], "1");
     }
     assert!(started.elapsed() < Duration::from_secs(2));
+    let ready = format!("http://{}/readyz", gateway.admin);
+    let report = get(&client, &ready).await.json();
+    assert!(
+        report["ready"].as_bool().unwrap(),
+        "the gateway itself is well: {report}"
+    );
+    assert!(
+        report.to_string().contains("no endpoint answers of echo"),
+        "{report}"
+    );
+    let label = format!("endpoint=\"{address}\"");
+    assert!(gateway.metric("gateway_open_circuits", &label).await > 0.5);
     let _back = Upstream::start_at(address, echo).await;
     let returned = Instant::now();
     while get(&client, &url).await.status != 200 {

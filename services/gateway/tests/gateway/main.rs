@@ -12,5 +12,6 @@ mod drain;
 mod faults;
 mod harness;
 mod limits;
+mod process;
 mod proxying;
 mod tokens;
