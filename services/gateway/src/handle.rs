@@ -2,16 +2,14 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, Response, Uri, Version};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Incoming};
 use shop_common::context::{REQUEST_ID, RequestContext};
 use shop_token::Role;
 use tower::ServiceExt;
@@ -19,20 +17,43 @@ use tower::ServiceExt;
 use crate::address::{client_address, is_in};
 use crate::answer::Rejection;
 use crate::client::{Framing, RequestWatch};
+use crate::counted::{CountedBody, RequestGuard};
 use crate::figures::Place;
 use crate::forward::{Forwarder, Head};
 use crate::headers::{forwarded_for, is_trusted, put_forwarding, strip_request, strip_response};
 use crate::limit::Caller;
 use crate::route::check_path;
-use crate::settings::milliseconds;
+use crate::settings::{GatewaySettings, milliseconds};
 use crate::upstream::{AnswerBody, BodyFault, RequestBody, StreamedBody};
 use crate::worker::Worker;
 
 /// The one who sends requests by a connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) address: IpAddr,
+    address: IpAddr,
+    /// The address as `X-Forwarded-For` has it.
+    name: HeaderValue,
     pub(crate) watch: Rc<RequestWatch>,
+}
+
+impl Peer {
+    /// The peer of a connection; an IPv4 address in IPv6 clothes is an IPv4 address.
+    pub(crate) fn new(address: IpAddr, watch: Rc<RequestWatch>) -> Self {
+        let address = address.to_canonical();
+        let name = HeaderValue::from_str(&address.to_string());
+        // Addresses consist of what headers may hold.
+        let name = name.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self {
+            address,
+            name,
+            watch,
+        }
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
 }
 
 /// Where a request leads.
@@ -61,17 +82,13 @@ pub(crate) async fn handle(
     let place = destination.as_ref().map_or(Place::Unmatched, |it| it.place);
     let answer = match destination {
         Ok(destination) => {
-            answer(
-                &worker,
-                &peer,
-                &context,
-                destination,
-                &mut guard,
-                parts,
-                body,
+            let exchange = Exchange {
+                worker: &worker,
+                peer: &peer,
+                context: &context,
                 started,
-            )
-            .await
+            };
+            exchange.answer(destination, &mut guard, parts, body).await
         }
         Err(rejection) => Err(rejection),
     };
@@ -89,10 +106,7 @@ pub(crate) async fn handle(
         %method, path = &*context.path, status = status.as_u16(), milliseconds = elapsed.as_secs_f64() * 1e3,
         request_id = context.request_id.as_str(), trace_id = context.trace.trace_id(), "answered"
     );
-    Ok(response.map(|body| CountedBody {
-        body,
-        _guard: guard,
-    }))
+    Ok(response.map(|body| CountedBody::new(body, guard)))
 }
 
 fn check_head(parts: &Parts, framing: Framing) -> Result<(), Rejection> {
@@ -149,120 +163,123 @@ fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
     }
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the pieces of one request, each needed whole"
-)]
-async fn answer(
-    worker: &Rc<Worker>,
-    peer: &Peer,
-    context: &RequestContext,
-    destination: Destination,
-    guard: &mut RequestGuard,
-    parts: Parts,
-    body: Incoming,
-    now: Instant,
-) -> Result<Response<AnswerBody>, Rejection> {
-    if worker.is_overloaded() {
-        worker.figures.shed.increment(1);
-        return Err(Rejection::busy());
-    }
-    admit(worker, peer, &parts.headers, now).await?;
-    let Some((place, path)) = destination.upstream else {
-        return Ok(answer_own(worker, context, parts).await);
-    };
-    let upstream = &worker.upstreams[place];
-    if !upstream.has_room() {
-        worker.figures.shed.increment(1);
-        return Err(Rejection::busy());
-    }
-    guard.enter_upstream(place);
-
-    let head = outgoing_head(worker, peer, context, parts, path, &body);
-    let most = worker.shared.gateway.max_body_bytes;
-    let body = take_body(worker, &head.headers, body).await?;
-    let forwarder = Forwarder {
-        upstream,
-        budget: &worker.budget,
-        figures: &worker.upstream_figures[place],
-    };
-    let (response, lease) = forwarder
-        .forward(head, body)
-        .await
-        .map_err(|error| Rejection::forward(&error, upstream.name(), most))?;
-    let stall = milliseconds(worker.shared.gateway.stall_milliseconds);
-    let (mut parts, incoming) = response.into_parts();
-    strip_response(&mut parts.headers);
-    parts.version = Version::HTTP_11;
-    parts.extensions.clear();
-    Ok(Response::from_parts(
-        parts,
-        AnswerBody::upstream(incoming, lease, stall),
-    ))
+/// A request that leads somewhere, and what is known about it.
+struct Exchange<'a> {
+    worker: &'a Worker,
+    peer: &'a Peer,
+    context: &'a RequestContext,
+    started: Instant,
 }
 
-/// Verifies who calls and counts the request against the caller's limit. A bad token is counted by address, so
-/// that guessing is limited too.
-async fn admit(
-    worker: &Worker,
-    peer: &Peer,
-    headers: &HeaderMap,
-    now: Instant,
-) -> Result<(), Rejection> {
-    let shared = &worker.shared;
-    let by_address = || {
-        let address = client_address(
-            peer.address,
-            forwarded_for(headers),
-            &shared.trusted_proxies,
-        );
-        Caller::address(address, is_in(&shared.local_addresses, address))
-    };
-    let identified = shared.keys.authenticate(headers).await;
-    let caller = match &identified {
-        Ok(Some(claims)) => Caller::subject(claims.sub, claims.role == Role::Admin),
-        Ok(None) | Err(_) => by_address(),
-    };
-    if let Err(refusal) = shared.limiter.check(caller, now) {
-        worker.figures.rate_limited.increment(1);
-        return Err(Rejection::rate(&caller, &refusal));
-    }
-    identified.map(|_| ()).map_err(Rejection::from)
-}
+impl Exchange<'_> {
+    async fn answer(
+        &self,
+        destination: Destination,
+        guard: &mut RequestGuard,
+        parts: Parts,
+        body: Incoming,
+    ) -> Result<Response<AnswerBody>, Rejection> {
+        let worker = self.worker;
+        if worker.is_overloaded() {
+            worker.figures.shed.increment(1);
+            return Err(Rejection::busy());
+        }
+        self.admit(&parts.headers).await?;
+        let Some((place, path)) = destination.upstream else {
+            return Ok(self.answer_own(parts).await);
+        };
+        let upstream = &worker.upstreams[place];
+        if !upstream.has_room() {
+            worker.figures.shed.increment(1);
+            return Err(Rejection::busy());
+        }
+        guard.enter_upstream(place);
 
-fn outgoing_head(
-    worker: &Worker,
-    peer: &Peer,
-    context: &RequestContext,
-    parts: Parts,
-    path: Option<&'static str>,
-    body: &Incoming,
-) -> Head {
-    let Parts {
-        method,
-        uri,
-        mut headers,
-        ..
-    } = parts;
-    let trusted = is_trusted(peer.address, &worker.shared.trusted_proxies);
-    strip_request(&mut headers, trusted);
-    put_forwarding(&mut headers, peer.address, trusted);
-    context.propagate(&mut headers);
-    headers
-        .entry(HOST)
-        .or_insert_with(|| HeaderValue::from_static("shop"));
-    // hyper would take a body of unknown length off these, although the client sent one.
-    if matches!(method, Method::GET | Method::HEAD)
-        && !body.is_end_stream()
-        && !headers.contains_key(CONTENT_LENGTH)
-    {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        let settings = &worker.shared.gateway;
+        let head = self.outgoing_head(parts, path, &body);
+        let body = take_body(settings, &head.headers, body).await?;
+        let forwarder = Forwarder {
+            upstream,
+            budget: &worker.budget,
+            figures: &worker.upstream_figures[place],
+        };
+        let (response, lease) = forwarder.forward(head, body).await.map_err(|error| {
+            Rejection::forward(&error, upstream.name(), settings.max_body_bytes)
+        })?;
+        let (mut parts, incoming) = response.into_parts();
+        strip_response(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        parts.extensions.clear();
+        let stall = milliseconds(settings.stall_milliseconds);
+        Ok(Response::from_parts(
+            parts,
+            AnswerBody::upstream(incoming, lease, stall),
+        ))
     }
-    let uri = path.map_or_else(|| origin_form(uri), Uri::from_static);
-    Head {
-        method,
-        uri,
-        headers,
+
+    /// Verifies who calls and counts the request against the caller's limit. A bad token is counted by address, so
+    /// that guessing is limited too.
+    async fn admit(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+        let shared = &self.worker.shared;
+        let by_address = || {
+            let address = client_address(
+                self.peer.address,
+                forwarded_for(headers),
+                &shared.trusted_proxies,
+            );
+            Caller::address(address, is_in(&shared.local_addresses, address))
+        };
+        let identified = shared.keys.authenticate(headers).await;
+        let caller = match &identified {
+            Ok(Some(claims)) => Caller::subject(claims.sub, claims.role == Role::Admin),
+            Ok(None) | Err(_) => by_address(),
+        };
+        if let Err(refusal) = shared.limiter.check(caller, self.started) {
+            self.worker.figures.rate_limited.increment(1);
+            return Err(Rejection::rate(&caller, &refusal));
+        }
+        identified.map(|_| ()).map_err(Rejection::from)
+    }
+
+    fn outgoing_head(&self, parts: Parts, path: Option<&'static str>, body: &Incoming) -> Head {
+        let Parts {
+            method,
+            uri,
+            mut headers,
+            ..
+        } = parts;
+        let trusted = is_trusted(self.peer.address, &self.worker.shared.trusted_proxies);
+        strip_request(&mut headers, trusted);
+        put_forwarding(&mut headers, &self.peer.name, trusted);
+        self.context.propagate(&mut headers);
+        headers
+            .entry(HOST)
+            .or_insert_with(|| HeaderValue::from_static("shop"));
+        // hyper would take a body of unknown length off these, although the client sent one.
+        if matches!(method, Method::GET | Method::HEAD)
+            && !body.is_end_stream()
+            && !headers.contains_key(CONTENT_LENGTH)
+        {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let uri = path.map_or_else(|| origin_form(uri), Uri::from_static);
+        Head {
+            method,
+            uri,
+            headers,
+        }
+    }
+
+    async fn answer_own(&self, parts: Parts) -> Response<AnswerBody> {
+        let request = Request::from_parts(parts, axum::body::Body::empty());
+        let answer = self
+            .context
+            .clone()
+            .scope(self.worker.own.clone().oneshot(request))
+            .await;
+        answer
+            .unwrap_or_else(|never| match never {})
+            .map(AnswerBody::Own)
     }
 }
 
@@ -278,11 +295,10 @@ fn origin_form(uri: Uri) -> Uri {
 
 /// Reads a small body whole, so that slow clients bother no upstream and it can be sent again; streams the rest.
 async fn take_body(
-    worker: &Worker,
+    settings: &GatewaySettings,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<RequestBody, Rejection> {
-    let settings = &worker.shared.gateway;
     if body.is_end_stream() {
         return Ok(RequestBody::whole(Bytes::new()));
     }
@@ -321,81 +337,5 @@ async fn read_whole(mut body: StreamedBody, length: u64) -> Result<Bytes, BodyFa
             return Ok(data);
         }
         whole.extend_from_slice(&data);
-    }
-}
-
-async fn answer_own(
-    worker: &Worker,
-    context: &RequestContext,
-    parts: Parts,
-) -> Response<AnswerBody> {
-    let request = Request::from_parts(parts, axum::body::Body::empty());
-    let answer = context
-        .clone()
-        .scope(worker.own.clone().oneshot(request))
-        .await;
-    answer
-        .unwrap_or_else(|never| match never {})
-        .map(AnswerBody::Own)
-}
-
-/// Counts a request for as long as it is being answered.
-pub(crate) struct RequestGuard {
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
-    upstream: Option<usize>,
-}
-
-impl RequestGuard {
-    fn new(worker: &Rc<Worker>, peer: &Rc<Peer>) -> Self {
-        worker.in_flight.set(worker.in_flight.get() + 1);
-        Self {
-            worker: Rc::clone(worker),
-            peer: Rc::clone(peer),
-            upstream: None,
-        }
-    }
-
-    fn enter_upstream(&mut self, place: usize) {
-        let count = self.worker.upstreams[place].in_flight();
-        count.set(count.get() + 1);
-        self.upstream = Some(place);
-    }
-}
-
-impl Drop for RequestGuard {
-    fn drop(&mut self) {
-        self.worker.in_flight.set(self.worker.in_flight.get() - 1);
-        if let Some(place) = self.upstream {
-            let count = self.worker.upstreams[place].in_flight();
-            count.set(count.get() - 1);
-        }
-        self.peer.watch.end();
-    }
-}
-
-/// An answer's body that counts as in flight until its end.
-pub(crate) struct CountedBody {
-    body: AnswerBody,
-    _guard: RequestGuard,
-}
-
-impl Body for CountedBody {
-    type Data = Bytes;
-    type Error = <AnswerBody as Body>::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

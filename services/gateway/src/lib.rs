@@ -24,6 +24,7 @@ mod answer;
 mod breaker;
 mod client;
 mod config;
+mod counted;
 mod figures;
 mod forward;
 mod gateway;

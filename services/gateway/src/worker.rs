@@ -187,28 +187,16 @@ impl Worker {
             });
             return;
         }
-        let peer = Rc::new(Peer {
-            address: peer.ip().to_canonical(),
-            watch: RequestWatch::new(self.shared.gateway.max_head_bytes),
-        });
+        let watch = RequestWatch::new(self.shared.gateway.max_head_bytes);
         let client = Rc::new(Client {
-            peer,
+            peer: Rc::new(Peer::new(peer.ip(), watch)),
             closing: Cell::new(false),
             waker: RefCell::new(None),
         });
-        let number = self.next_client.get();
-        self.next_client.set(number + 1);
-        self.clients.borrow_mut().insert(number, Rc::clone(&client));
-        self.figures.connections.increment(1.0);
-        let worker = Rc::clone(self);
+        let membership = Membership::new(self, &client);
         tokio::task::spawn_local(async move {
-            if let Err(error) = worker.converse(stream, &client).await {
-                tracing::debug!(%error, peer = %client.peer.address, "a client's connection ended");
-            }
-            worker.figures.connections.decrement(1.0);
-            worker.clients.borrow_mut().remove(&number);
-            if worker.clients.borrow().is_empty() {
-                worker.empty.notify_waiters();
+            if let Err(error) = membership.worker.converse(stream, &client).await {
+                tracing::debug!(%error, peer = %client.peer.address(), "a client's connection ended");
             }
         });
     }
@@ -287,6 +275,39 @@ impl Worker {
                 return;
             }
             empty.await;
+        }
+    }
+}
+
+/// A connection's place among the worker's clients. Leaves it when dropped, even by a panic.
+struct Membership {
+    worker: Rc<Worker>,
+    number: u64,
+}
+
+impl Membership {
+    fn new(worker: &Rc<Worker>, client: &Rc<Client>) -> Self {
+        let number = worker.next_client.get();
+        worker.next_client.set(number + 1);
+        worker
+            .clients
+            .borrow_mut()
+            .insert(number, Rc::clone(client));
+        worker.figures.connections.increment(1.0);
+        Self {
+            worker: Rc::clone(worker),
+            number,
+        }
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let worker = &self.worker;
+        worker.figures.connections.decrement(1.0);
+        worker.clients.borrow_mut().remove(&self.number);
+        if worker.clients.borrow().is_empty() {
+            worker.empty.notify_waiters();
         }
     }
 }
