@@ -4,17 +4,17 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`client`](client) | a connection is accepted by a worker and stays with it |
-//! | [`handle`](handle) | the order of everything below |
-//! | [`route`](route) | which upstream the path leads to; ambiguous paths are refused |
-//! | [`shed`](shed) | refused at once if there is too much to do |
-//! | [`limit`](limit) | counted against the caller's rate |
-//! | [`headers`](headers) | what is taken off and put on |
-//! | [`forward`](forward) | sent, and perhaps sent again ([`retry`](retry)) |
-//! | [`upstream`](upstream) | to an endpoint that is well ([`breaker`](breaker)), by a connection that is kept |
-//! | [`answer`](answer) | what the gateway says when there is no answer to pass on |
+//! | `client` | a connection is accepted by a worker and stays with it |
+//! | `handle` | the order of everything below |
+//! | `route` | which upstream the path leads to; ambiguous paths are refused |
+//! | `shed` | refused at once if there is too much to do |
+//! | `limit` | counted against the caller's rate |
+//! | `headers` | what is taken off and put on |
+//! | `forward` | sent, and perhaps sent again (`retry`) |
+//! | `upstream` | to an endpoint that is well (`breaker`), by a connection that is kept |
+//! | `answer` | what the gateway says when there is no answer to pass on |
 //!
-//! Each [`worker`](worker) is a thread with a runtime, a listener (`SO_REUSEPORT`), upstream connections and circuits
+//! Each `worker` is a thread with a runtime, a listener (`SO_REUSEPORT`), upstream connections and circuits
 //! of its own, so a request never changes threads. Shared are only the table of rates and the keys of tokens.
 //!
 //! Not here: any knowledge of what a request means, TLS, HTTP/2 and upgrades to other protocols.
