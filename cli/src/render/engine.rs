@@ -183,7 +183,7 @@ mod tests {
         let error = render("first\nx = {{ nothing }}\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "failed to render templates/a/b.j2:2: it uses an undefined value, in `x = {{ nothing }}`"
+            "failed to render templates/a/b.j2:2: it uses an undefined value: `nothing` is undefined, in `x = {{ nothing }}`"
         );
     }
 
