@@ -307,3 +307,43 @@ fn colors_are_for_terminals_and_for_those_who_ask() {
     assert_eq!(plain, refused);
     assert!(!plain.contains('\u{1b}'), "{plain}");
 }
+
+#[test]
+fn a_machine_without_redis_is_told_so_with_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = run(shopctl(folder.path()).env("PATH", folder.path()).args([
+        "doctor",
+        "-o",
+        "json",
+        "--state-dir",
+        "state",
+    ]));
+    assert_eq!(ended.code, 3, "{}", ended.stderr);
+    let answer: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(answer["ready"], false);
+    let checks = answer["checks"].as_array().unwrap();
+    let redis = checks
+        .iter()
+        .find(|check| check["name"] == "redis-server")
+        .unwrap();
+    assert_eq!(redis["outcome"], "missing");
+    assert!(redis["fix"].is_string(), "{redis}");
+    assert!(ended.stderr.contains("redis-server"), "{}", ended.stderr);
+    assert!(
+        !folder.path().join("state").exists(),
+        "examining changes nothing"
+    );
+}
+
+#[test]
+fn shopctl_alone_says_what_to_do_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = run(shopctl(folder.path()).args(["--state-dir", "state"]));
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    assert!(
+        ended.stdout.contains("The shop `local` is not up."),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains("  shopctl up "), "{}", ended.stdout);
+}
