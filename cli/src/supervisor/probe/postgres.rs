@@ -150,11 +150,12 @@ async fn exchange(
     let kind = stream.read_u8().await?;
     let length = stream.read_u32().await?;
     match kind {
-        b'R' => Ok(None),
-        b'E' if (5..=MESSAGE_MAXIMUM).contains(&length) => {
+        b'R' | b'E' if (5..=MESSAGE_MAXIMUM).contains(&length) => {
+            // Read to its end also if it says nothing more: bytes left unread would reset the connection, which the
+            // server writes into its log each time.
             let mut body = vec![0; usize::try_from(length - 4).map_err(|_| malformed())?];
             stream.read_exact(&mut body).await?;
-            Ok(refusal(&body))
+            Ok(if kind == b'E' { refusal(&body) } else { None })
         }
         _ => Err(malformed()),
     }
