@@ -12,10 +12,12 @@ pub enum LocalError {
     #[error("failed to choose a state folder: neither XDG_STATE_HOME nor HOME is set")]
     NoHome,
     /// The folder is somebody else's or something else.
-    #[error("failed to use {} as a state folder: {reason}", path.display())]
+    #[error("failed to use {} as {purpose}: {reason}", path.display())]
     ForeignFolder {
         /// The folder.
         path: PathBuf,
+        /// What it was to be.
+        purpose: &'static str,
         /// Why not.
         reason: String,
         /// What to do about it.

@@ -187,6 +187,7 @@ impl LocalFolder {
     fn foreign(&self, reason: &str, hint: &str) -> LocalError {
         LocalError::ForeignFolder {
             path: self.state_dir().to_owned(),
+            purpose: "the state folder",
             reason: reason.to_owned(),
             hint: hint.to_owned(),
         }

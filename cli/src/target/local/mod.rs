@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `folder`, `user`, `lock` | where everything is, whose it is, and who is at work on it |
 //! | `secrets`, `files`, `binary` | what the instances read and run |
+//! | `export` | writes what instances would read, for people |
 //! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
 //! | `observe`, `up`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
 //! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
@@ -11,6 +12,7 @@
 mod binary;
 mod down;
 mod error;
+mod export;
 mod files;
 mod folder;
 mod lock;
@@ -28,6 +30,7 @@ mod user;
 
 pub use down::down;
 pub use error::LocalError;
+pub use export::export;
 pub use folder::LocalFolder;
 pub use lock::{LockPatience, WorkLock};
 pub use ports::{Listener, listeners};
