@@ -1,0 +1,7 @@
+//! The local target, by the real binary with real servers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod life;
+mod refusals;
+mod shop;
