@@ -17,7 +17,8 @@ pub struct Component {
     pub about: String,
     /// Where it stands in the environment file.
     pub kind: ComponentKind,
-    /// Components that must be ready before this one starts.
+    /// Components that it leans on: it is stopped before them. All servers start at once and find each other by
+    /// themselves; services start once all servers are ready.
     #[serde(default)]
     pub after: Vec<ComponentName>,
     /// How many instances run when the environment file does not say.
@@ -162,7 +163,7 @@ pub struct Package {
     pub brew: Option<String>,
 }
 
-/// A secret: the file `secrets/<component>/<name>` in the state folder, or a key of the component's Secret.
+/// A secret: the file `secrets/<name>` in the state folder. Components that name the same one share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretSpec {

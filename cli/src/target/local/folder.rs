@@ -117,6 +117,7 @@ impl LocalFolder {
 
     /// Whether the state folder is there and ours. Refuses a folder that is something else.
     pub fn exists(&self) -> Result<bool, LocalError> {
+        self.check_run_base()?;
         let state = self.state_dir();
         match fs::metadata(state) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -164,6 +165,30 @@ impl LocalFolder {
                     found.environment
                 ),
             ))
+        }
+    }
+
+    /// Refuses sockets in a folder that somebody else could exchange under us: in /tmp anybody may take our name first.
+    fn check_run_base(&self) -> Result<(), LocalError> {
+        let Some(base) = self.run_dir().parent() else {
+            return Ok(());
+        };
+        match fs::symlink_metadata(base) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(LocalError::read(base, error)),
+            Ok(metadata)
+                if metadata.is_dir()
+                    && metadata.uid() == Uid::effective().as_raw()
+                    && metadata.permissions().mode() & 0o022 == 0 =>
+            {
+                Ok(())
+            }
+            Ok(_) => Err(LocalError::ForeignFolder {
+                path: base.to_owned(),
+                purpose: "the folder of sockets",
+                reason: "another user owns it or may write to it".to_owned(),
+                hint: "remove it, or set XDG_RUNTIME_DIR to a folder of your own".to_owned(),
+            }),
         }
     }
 
