@@ -64,7 +64,12 @@ pub(super) fn rotate_if_large(log: &Path, maximum: u64) -> io::Result<bool> {
             _ => {}
         }
     }
-    let mut source = fs::OpenOptions::new().read(true).write(true).open(log)?;
+    // The folder may belong to the instance's user, who must not have us write through a link.
+    let mut source = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(log)?;
     let temporary = log.with_extension("rotating");
     let copied = begin_copy(&mut source, &temporary);
     let mut copy = copied.inspect_err(|_| {
@@ -84,6 +89,7 @@ fn begin_copy(source: &mut fs::File, destination: &Path) -> io::Result<fs::File>
         .create(true)
         .truncate(true)
         .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
         .open(destination)?;
     copy_rest(source, &mut copy)?;
     Ok(copy)

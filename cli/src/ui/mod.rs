@@ -6,8 +6,10 @@ mod diagnostics;
 mod failure;
 mod printer;
 mod progress;
+mod sourced;
 mod table;
 
 pub use failure::{ExitCode, Failure};
 pub use printer::{OutputFormat, Ui, UiOptions};
+pub use sourced::SourcedLines;
 pub use table::{Cell, Table, Tone};

@@ -10,6 +10,7 @@ mod adoption;
 mod apply;
 mod control;
 mod laboratory;
+mod logs;
 mod probes;
 mod restart;
 mod state;
