@@ -17,6 +17,7 @@ use super::error::SupervisorError;
 use super::folder::StateFolder;
 use super::instance::{Keeper, Seen, Wanted};
 use super::journal::Journal;
+use super::process::sweep_leftovers;
 use super::record::ProcessRecord;
 use super::rollout;
 use super::spec::InstanceSpec;
@@ -544,7 +545,8 @@ fn add_strays(folder: &StateFolder, journal: &Journal, desired: &mut Desired) {
                     spec: record.spec,
                 });
             }
-            Ok(_) => {}
+            Ok(Some(record)) => sweep_leftovers(&record.identity()),
+            Ok(None) => {}
             Err(error) => journal.note(&name, error),
         }
     }

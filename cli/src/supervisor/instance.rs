@@ -16,7 +16,7 @@ use super::folder::StateFolder;
 use super::health::{Answer, Health, Verdict};
 use super::journal::Journal;
 use super::probe::Prober;
-use super::process::{Ending, Process};
+use super::process::{Ending, Process, sweep_leftovers};
 use super::record::ProcessRecord;
 use super::spawn::spawn;
 use super::spec::InstanceSpec;
@@ -160,7 +160,7 @@ impl Keeper {
         };
         let identity = record.identity();
         let same_boot = super::identity::boot_id().is_ok_and(|boot| boot == record.boot_id);
-        match Process::of_record(identity) {
+        match Process::of_record(identity.clone()) {
             Ok(Some(process)) => {
                 self.restarts = record.restarts;
                 self.journal
@@ -169,6 +169,7 @@ impl Keeper {
             }
             Ok(None) => {
                 if self.seen.borrow().status.pid.is_none() && !self.died && same_boot {
+                    sweep_leftovers(&identity);
                     self.restarts = record.restarts;
                     self.died = true;
                     self.journal.note(

@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::identity::{ProcessIdentity, group_members, process_stat};
+use super::identity::{ProcessIdentity, boot_id, group_members, process_stat};
 use super::spec::StopSignal;
 
 /// How often the members of a dead leader's group are looked for, in case they fork meanwhile.
@@ -125,24 +125,37 @@ impl Process {
     /// Kills what the process left behind in its group: a server started anew must not meet its own past. Servers
     /// that give their children sessions of their own, as Postgres does, look after them themselves.
     pub(super) fn sweep_group(&self) {
-        let group = self.identity.pid;
-        for _ in 0..SWEEPS {
-            let members = group_members(group);
-            if members.is_empty() {
-                return;
-            }
-            for pid in members {
-                let Ok(pidfd) = open(pid) else { continue };
-                if process_stat(pid).is_some_and(|stat| stat.group == group) {
-                    let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
-                }
-            }
-        }
+        sweep_group(self.identity.pid);
     }
 
     /// Waits for its end for some time; false when it still lives.
     pub(super) async fn exited_within(&self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.exited()).await.is_ok()
+    }
+}
+
+/// Does the same for a recorded process that ended while nobody watched.
+pub(super) fn sweep_leftovers(dead: &ProcessIdentity) {
+    // While a group has members the kernel gives its number to no new process. Who has it now is a namesake whose
+    // group is its own, and then nothing of ours is left.
+    let namesake = process_stat(dead.pid).is_some() && dead.stat().is_none();
+    if !namesake && boot_id().is_ok_and(|boot| boot == dead.boot_id) {
+        sweep_group(dead.pid);
+    }
+}
+
+fn sweep_group(group: i32) {
+    for _ in 0..SWEEPS {
+        let members = group_members(group);
+        if members.is_empty() {
+            return;
+        }
+        for pid in members {
+            let Ok(pidfd) = open(pid) else { continue };
+            if process_stat(pid).is_some_and(|stat| stat.group == group) {
+                let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+            }
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use shopctl::supervisor::{
     Client, InstanceState, Launched, ProcessRecord, StateFolder, ensure_running, observe,
 };
 
-use crate::laboratory::{FOREVER, LIMIT, Laboratory, is_up, lives, shopctl, signal};
+use crate::laboratory::{
+    FOREVER, LIMIT, Laboratory, is_up, lives, processes_with, shopctl, signal,
+};
 
 #[tokio::test]
 async fn the_next_supervisor_adopts_the_same_processes() {
@@ -46,7 +48,9 @@ async fn the_next_supervisor_adopts_the_same_processes() {
 #[tokio::test]
 async fn what_died_while_nobody_watched_is_started_again_and_counted() {
     let mut laboratory = Laboratory::new().await;
-    let spec = laboratory.spec("a-0", FOREVER);
+    let child = laboratory.mark("child");
+    let script = format!("sh -c 'sleep 1000; :' {child} & wait");
+    let spec = laboratory.spec("a-0", &script);
     laboratory
         .client()
         .await
@@ -54,6 +58,12 @@ async fn what_died_while_nobody_watched_is_started_again_and_counted() {
         .await
         .unwrap();
     let before = laboratory.ready("a-0").await;
+    let orphan = wait_until("the child to be there", LIMIT, || {
+        processes_with(&child)
+            .first()
+            .copied()
+            .ok_or_else(|| "it is not".to_owned())
+    });
     laboratory.kill_supervisor();
     signal(before.pid.unwrap(), Signal::SIGKILL);
     wait_until("the process to be gone", LIMIT, || {
@@ -68,6 +78,10 @@ async fn what_died_while_nobody_watched_is_started_again_and_counted() {
     laboratory.start_supervisor().await;
     let after = laboratory.ready("a-0").await;
     assert_eq!(after.restarts, 1);
+    assert!(
+        !lives(orphan),
+        "what the dead process left in its group still lives"
+    );
 }
 
 #[tokio::test]
@@ -82,17 +96,15 @@ async fn a_namesake_of_a_dead_process_is_neither_adopted_nor_harmed() {
         .unwrap();
     let real = laboratory.ready("a-0").await.pid.unwrap();
     laboratory.kill_supervisor();
-    // Another process has taken over the pid of the record: what is written is somebody who started at another time.
-    let mut stranger = std::process::Command::new("/bin/sleep")
-        .arg("1000")
-        .spawn()
-        .unwrap();
+    // Another process has taken over the pid of the record: what is written is somebody who started before it.
+    let mut stranger = Stranger::start();
     let path = laboratory.folder.record("a-0");
     let record = ProcessRecord::load(&laboratory.folder, "a-0")
         .unwrap()
         .unwrap();
     let forged = ProcessRecord {
-        pid: i32::try_from(stranger.id()).unwrap(),
+        pid: i32::try_from(stranger.0.id()).unwrap(),
+        start_ticks: record.start_ticks - 1,
         ..record
     };
     fs::write(&path, serde_json::to_vec(&forged).unwrap()).unwrap();
@@ -109,12 +121,28 @@ async fn a_namesake_of_a_dead_process_is_neither_adopted_nor_harmed() {
         }
     });
     assert_eq!(
-        stranger.try_wait().unwrap(),
+        stranger.0.try_wait().unwrap(),
         None,
         "the stranger was harmed"
     );
-    stranger.kill().unwrap();
-    stranger.wait().unwrap();
+}
+
+/// A process that no supervisor knows.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn start() -> Self {
+        let mut command = std::process::Command::new("/bin/sleep");
+        command.arg("1000").stdout(std::process::Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test]
