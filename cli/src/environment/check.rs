@@ -140,7 +140,7 @@ impl Check<'_> {
                 continue;
             }
             let (here, there) = (self.port_place(next), self.port_place(other));
-            let message = format!("{} overlap with {}", next.describe(), other.describe());
+            let message = format!("{} and {} overlap", next.describe(), other.describe());
             let fix = format!(
                 "choose a port from {} on for one of them",
                 next.last.max(other.last) + 1
