@@ -2,11 +2,13 @@
 //!
 //! Pure: the same input gives the same plan. Not here: looking (`target`), and carrying steps out (`target`).
 
+mod model;
 mod order;
 mod steps;
 
-pub use order::in_start_order;
-pub use steps::{
+pub use model::{
     Action, Observed, ObservedInstance, Plan, Step, SupervisorSeen, Wanted, WantedInstance,
-    WantedTask, Wave, plan,
+    WantedTask, Wave,
 };
+pub use order::in_start_order;
+pub use steps::plan;

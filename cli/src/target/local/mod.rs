@@ -6,7 +6,7 @@
 //! | `secrets`, `files`, `binary` | what the instances read and run |
 //! | `export` | writes what instances would read, for people |
 //! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
-//! | `observe`, `up`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
+//! | `observe`, `up`, `ready`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
 //! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
 
 mod binary;
@@ -21,6 +21,7 @@ mod ports;
 mod preflight;
 mod programs;
 mod purge;
+mod ready;
 mod secrets;
 mod specs;
 mod status;

@@ -1,18 +1,16 @@
 //! Brings this machine to what an environment says: looks, plans, and carries the plan out step by step.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use super::binary::{ShopProgram, beside_shopctl};
 use super::lock::{LockPatience, WorkLock};
 use super::observe::{Sight, look};
 use super::preflight::{preflight, taken_ports};
 use super::programs::program_file;
+use super::ready::{end_of, wait_ready, what_is_awaited};
 use super::specs::spec;
 use super::{LocalError, LocalFolder, ServerUser, files, load_secrets, secrets, tasks};
 use crate::catalogue::{Catalogue, ComponentKind};
@@ -21,19 +19,7 @@ use crate::event::{Event, Observer};
 use crate::plan::{self, Action, Observed, Plan, Step, Wanted, WantedInstance, WantedTask, Wave};
 use crate::render::{Place, ProgramFile, RenderInput, RenderedInstance, SecretSet, render};
 use crate::shop::{Shop, seed};
-use crate::supervisor::{
-    Client, InstanceState, InstanceStatus, RolloutState, SupervisorStatus, WaitError,
-    ensure_running,
-};
-
-/// The exit codes of a program that cannot use its command line, its configuration or its data: 2 as of shopd, 78 of
-/// sysexits.h. Starting it again is no use.
-const HOPELESS: [i32; 2] = [2, 78];
-/// How often instances are looked at while they become ready.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// So many lines of the log of an instance that did not become ready are shown.
-const LOG_LINES: usize = 5;
-const LOG_BYTES: u64 = 4096;
+use crate::supervisor::{Client, WaitError, ensure_running};
 
 /// What `up` starts from.
 pub struct Up<'a> {
@@ -372,93 +358,6 @@ impl Work<'_> {
             .collect();
         LocalError::NotReady { error, logs }
     }
-}
-
-/// Waits until these instances are ready and nothing is being replaced. Gives up at once on one that says that it will
-/// never start with what it has.
-async fn wait_ready(
-    client: &mut Client,
-    names: &[String],
-    limit: Duration,
-    progress: impl Fn(&SupervisorStatus),
-) -> Result<(), WaitError> {
-    let begun = Instant::now();
-    loop {
-        let status = client.status().await?;
-        progress(&status);
-        if let Some(rollout) = &status.rollout
-            && rollout.state == RolloutState::Stopped
-        {
-            return Err(WaitError::RolloutStopped {
-                instance: rollout.instance.clone(),
-                reason: rollout.reason.clone().unwrap_or_default(),
-            });
-        }
-        let wanted = |instance: &&InstanceStatus| names.contains(&instance.instance);
-        let of_names: Vec<&InstanceStatus> = status.instances.iter().filter(wanted).collect();
-        let late: Vec<&InstanceStatus> = of_names
-            .iter()
-            .copied()
-            .filter(|instance| !instance.ready)
-            .collect();
-        if late.is_empty() && of_names.len() == names.len() && status.rollout.is_none() {
-            return Ok(());
-        }
-        let hopeless: Vec<InstanceStatus> = late
-            .iter()
-            .copied()
-            .filter(|instance| is_hopeless(instance))
-            .cloned()
-            .collect();
-        if !hopeless.is_empty() || begun.elapsed() >= limit {
-            return Err(WaitError::TimedOut {
-                seconds: begun.elapsed().as_secs(),
-                instances: if hopeless.is_empty() {
-                    late.into_iter().cloned().collect()
-                } else {
-                    hopeless
-                },
-            });
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-}
-
-/// Whether an instance has said that it cannot use its configuration or its data.
-fn is_hopeless(instance: &InstanceStatus) -> bool {
-    instance.state == InstanceState::Failed
-        && instance
-            .last_exit
-            .as_ref()
-            .and_then(|exit| exit.code)
-            .is_some_and(|code| HOPELESS.contains(&code))
-}
-
-/// What is waited for, and what was seen last: "redis-1 (connection refused), order-0 (…)".
-fn what_is_awaited(status: &SupervisorStatus, names: &[String]) -> Option<String> {
-    let late: Vec<String> = status
-        .instances
-        .iter()
-        .filter(|instance| !instance.ready && names.contains(&instance.instance))
-        .map(|instance| format!("{} ({})", instance.instance, instance.last_word()))
-        .collect();
-    (!late.is_empty()).then(|| late.join(", "))
-}
-
-/// The last lines of a log.
-fn end_of(log: &std::path::Path) -> Option<String> {
-    let mut file = fs::File::open(log).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(LOG_BYTES)))
-        .ok()?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    let end = lines
-        .get(lines.len().saturating_sub(LOG_LINES)..)?
-        .join("\n");
-    (!end.is_empty()).then_some(end)
 }
 
 /// Becomes true at the first Ctrl-C. A second one ends the process as it would without us.
