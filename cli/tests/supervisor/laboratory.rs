@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use shop_testkit::eventually;
 use shopctl::supervisor::{
-    Client, InstanceSpec, InstanceState, InstanceStatus, ProbeCheck, ProbeSpec, ProcessRecord,
-    RestartSpec, StateFolder, StopSignal, StopSpec,
+    Client, InstanceSpec, InstanceState, InstanceStatus, ProbeCheck, ProbeSpec, RestartSpec,
+    StateFolder, StopSignal, StopSpec,
 };
 
 /// Long enough for a busy machine, far from what anything here takes.
@@ -196,16 +196,9 @@ impl Drop for Laboratory {
         for pid in processes_with(&self.folder.run_dir().display().to_string()) {
             signal(pid, Signal::SIGKILL);
         }
-        let instances = fs::read_dir(self.folder.instances())
-            .into_iter()
-            .flatten()
-            .flatten();
-        for name in instances.filter_map(|entry| entry.file_name().into_string().ok()) {
-            if let Ok(Some(record)) = ProcessRecord::load(&self.folder, &name)
-                && record.identity().is_alive()
-            {
-                let _ = nix::sys::signal::killpg(Pid::from_raw(record.pid), Signal::SIGKILL);
-            }
+        // Whatever works in the folder was started by the test, also what a dead instance left in its group.
+        for pid in processes_within(self.root.path()) {
+            signal(pid, Signal::SIGKILL);
         }
     }
 }
@@ -254,4 +247,12 @@ pub(crate) fn processes_with(argument: &str) -> Vec<i32> {
             && lives(*pid)
     })
     .collect()
+}
+
+/// The processes whose working folder is `folder`.
+fn processes_within(folder: &Path) -> Vec<i32> {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|path| path == folder))
+        .collect()
 }

@@ -312,7 +312,6 @@ async fn root_starts_a_process_as_another_user_without_its_own_groups() {
     }
     let laboratory = Laboratory::new().await;
     let mut spec = laboratory.spec("a-0", "id -u; id -G; exec sleep 1000");
-    spec.working_dir = "/".into();
     spec.user = Some(shopctl::supervisor::RunAs {
         uid: 65_534,
         gid: 65_534,
