@@ -13,12 +13,17 @@ use uuid::Uuid;
 pub const LONGEST_KEY: usize = 128;
 
 /// A client's name for one order: 1 to 128 visible ASCII characters, unique among that customer's.
+///
+/// It is also a segment of the path `/api/orders/by-key/{key}`. So it holds no slash and no backslash, and is not
+/// `.` or `..`: proxies resolve these, even when they are encoded, and our own gateway refuses them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IdempotencyKey(String);
 
 /// Why a text is no idempotency key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an idempotency key has 1 to {LONGEST_KEY} visible ASCII characters")]
+#[error(
+    "an idempotency key has 1 to {LONGEST_KEY} visible ASCII characters, no slash or backslash, and is not `.` or `..`"
+)]
 pub struct MalformedKey;
 
 impl IdempotencyKey {
@@ -38,7 +43,10 @@ impl FromStr for IdempotencyKey {
 
     fn from_str(text: &str) -> Result<Self, MalformedKey> {
         let well_formed = (1..=LONGEST_KEY).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_graphic());
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\'))
+            && !matches!(text, "." | "..");
         if well_formed {
             Ok(Self(text.to_owned()))
         } else {
@@ -151,11 +159,18 @@ mod tests {
     #[test]
     fn a_key_has_1_to_128_visible_ascii_characters() {
         let longest = "k".repeat(LONGEST_KEY);
-        for good in ["a", "~!", longest.as_str()] {
+        for good in ["a", "~!", "...", "a.b", longest.as_str()] {
             assert_eq!(good.parse::<IdempotencyKey>().unwrap().as_str(), good);
         }
         let longer = "k".repeat(LONGEST_KEY + 1);
         for bad in ["", " ", "a b", "ä", "a\n", "\u{7f}", longer.as_str()] {
+            assert_eq!(bad.parse::<IdempotencyKey>(), Err(MalformedKey), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_can_stand_in_a_path() {
+        for bad in ["a/b", "/", "a\\b", ".", ".."] {
             assert_eq!(bad.parse::<IdempotencyKey>(), Err(MalformedKey), "{bad:?}");
         }
     }
