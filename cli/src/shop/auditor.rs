@@ -125,6 +125,23 @@ impl Auditor {
         })
     }
 
+    /// The tags that begin like this and whose test began so long ago that it cannot be going on any more.
+    pub async fn abandoned(&self, prefix: &str) -> Result<Vec<String>, AuditError> {
+        let row = self
+            .one(
+                "SELECT coalesce(array_agg(DISTINCT tag), '{}') AS tags FROM (
+                     SELECT tag, created_at FROM product.products
+                     UNION ALL SELECT test_tag, created_at FROM auth.accounts
+                     UNION ALL SELECT tag, created_at FROM orders.orders
+                     UNION ALL SELECT tag, created_at FROM orders.claims
+                 ) AS tagged
+                 WHERE starts_with(tag, $1) AND created_at < now() - interval '15 minutes'",
+                prefix,
+            )
+            .await?;
+        Ok(row.try_get("tags")?)
+    }
+
     /// Asks a question with one parameter that has one row for an answer.
     async fn one(
         &self,

@@ -1,28 +1,64 @@
-//! Removes what the test made, and looks into the books whether anything is left.
+//! Removes what the test made, and what earlier ones left that were killed, and looks into the books whether anything is
+//! left.
+
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use tokio::time::Instant;
 
-use super::session::{Found, Session, expect};
+use super::session::{Found, Session, TAG_PREFIX, expect};
 use crate::shop::Request;
 
-/// Removes everything with this test's tag. Orders go first: they name products.
+/// The services that keep test data. Orders go first: they name products.
+const SERVICES: [&str; 3] = ["orders", "products", "auth"];
+/// How long a service that is away is waited for: one that is just started again is back by then.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Removes everything with this test's tag, and with the tags of tests that never came to this.
 pub(super) async fn remove(session: &Session<'_>) -> Found {
-    let mut failed = Vec::new();
-    for service in ["orders", "products", "auth"] {
-        let path = format!("/api/{service}/test-data/{}", session.tag);
-        let request = Request::new(Method::DELETE, &path).token(session.admin());
-        // What one service keeps is no reason to leave what the others have.
-        match session.ask(&request).await {
-            Ok(answer) if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND => {}
-            Ok(answer) => failed.push(format!("{service}: {}", answer.summary())),
-            Err(error) => failed.push(format!("{service}: {error}")),
-        }
+    let deadline = Instant::now() + PATIENCE;
+    remove_tag(session, session.admin(), &session.tag, deadline).await?;
+    let abandoned = session.auditor.abandoned(TAG_PREFIX).await?;
+    let caretaker = session.caretaker();
+    for tag in &abandoned {
+        remove_tag(session, &caretaker, tag, deadline).await?;
     }
-    expect(failed.is_empty(), || failed.join("; "))?;
     let remains = session.auditor.remains(&session.tag).await?;
     expect(
         (remains.accounts, remains.products, remains.orders) == (0, 0, 0),
         || format!("this is left in Postgres: {remains:?}"),
     )?;
-    Ok("no account, product or order of the test is left".to_owned())
+    Ok(match abandoned.len() {
+        0 => "no account, product or order of the test is left".to_owned(),
+        tests => format!("nothing of the test is left, nor of {tests} that were killed before"),
+    })
+}
+
+async fn remove_tag(session: &Session<'_>, admin: &str, tag: &str, deadline: Instant) -> Found<()> {
+    let mut failed = Vec::new();
+    for service in SERVICES {
+        let path = format!("/api/{service}/test-data/{tag}");
+        let request = Request::new(Method::DELETE, &path).token(admin);
+        // What one service keeps is no reason to leave what the others have.
+        loop {
+            let problem = match session.ask(&request).await {
+                Ok(answer)
+                    if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND =>
+                {
+                    break;
+                }
+                Ok(answer) => answer.summary(),
+                Err(error) => error.to_string(),
+            };
+            if Instant::now() >= deadline {
+                failed.push(format!("{service}: {problem}"));
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    expect(failed.is_empty(), || {
+        format!("test data tagged {tag} may be left: {}", failed.join("; "))
+    })
 }

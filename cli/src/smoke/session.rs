@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 use crate::shop::{Answer, Auditor, Request, Shop, ShopError};
 
+/// What the tags of all smoke tests begin with.
+pub(super) const TAG_PREFIX: &str = "smoke-";
 /// Longer than any smoke test.
 const TOKEN_LIFETIME: Duration = Duration::from_mins(10);
 
@@ -51,7 +53,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(shop: &'a Shop, auditor: &'a Auditor) -> Result<Self, ShopError> {
-        let tag = format!("smoke-{}", Uuid::now_v7().simple());
+        let tag = format!("{TAG_PREFIX}{}", Uuid::now_v7().simple());
         let issuer = shop.issuer()?;
         let admin = issuer.issue(Uuid::now_v7(), Role::Admin, TOKEN_LIFETIME, Some(&tag));
         Ok(Self {
@@ -67,6 +69,12 @@ impl<'a> Session<'a> {
     /// The token of an administrator who makes test data.
     pub(super) fn admin(&self) -> &str {
         &self.admin
+    }
+
+    /// The token of an administrator who belongs to no test.
+    pub(super) fn caretaker(&self) -> String {
+        self.issuer
+            .issue(Uuid::now_v7(), Role::Admin, TOKEN_LIFETIME, None)
     }
 
     /// The token of a customer of this test.
