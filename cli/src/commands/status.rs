@@ -57,7 +57,9 @@ fn table(status: &ShopStatus, now: OffsetDateTime) -> String {
                 .map_or_else(|| "-".to_owned(), |pid| pid.to_string())
                 .into(),
             row.restarts.to_string().into(),
-            age(now - row.since).into(),
+            row.since
+                .map_or_else(|| "-".to_owned(), |since| age(now - since))
+                .into(),
         ]);
     }
     table.render()

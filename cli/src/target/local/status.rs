@@ -42,9 +42,9 @@ pub struct InstanceRow {
     pub pid: Option<i32>,
     /// How often it was started again because it died or hung.
     pub restarts: u64,
-    /// When its process started, or since when there is none.
-    #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
+    /// When its process started, or since when there is none; none if nobody knows.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub since: Option<OffsetDateTime>,
     /// What was heard of it last, if it is not well.
     pub detail: Option<String>,
 }
@@ -102,7 +102,8 @@ fn row(
         address: instance.address.clone(),
         pid: instance.pid,
         restarts: instance.restarts,
-        since: instance.since,
+        // What is seen without a supervisor of an instance without a process has no time.
+        since: Some(instance.since).filter(|since| *since > OffsetDateTime::UNIX_EPOCH),
         detail: (!well && supervised).then(|| instance.last_word()),
     }
 }
