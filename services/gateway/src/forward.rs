@@ -10,7 +10,9 @@ use hyper::body::Incoming;
 use crate::breaker::Fault;
 use crate::figures::{Outcome, UpstreamFigures};
 use crate::retry::{MAX_TRIES, RetryBudget, is_repeatable};
-use crate::upstream::{AttemptError, BodyFault, Endpoint, Lease, RequestBody, Upstream};
+use crate::upstream::{
+    AttemptError, BodyFault, ConnectError, Endpoint, Lease, RequestBody, Upstream,
+};
 
 /// Why there is no answer to pass on.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,11 @@ impl Forwarder<'_> {
             RequestBody::Streamed(streamed) => streamed.fault(),
             RequestBody::Whole(_) => Rc::new(Cell::new(None)),
         };
-        let spare = if is_repeatable(&head.method, &head.headers) {
+        let spare = if is_repeatable(
+            &head.method,
+            &head.headers,
+            self.upstream.limits().repeat_keyed,
+        ) {
             body.again().map(|body| (head.clone(), body))
         } else {
             None
@@ -131,7 +137,12 @@ impl Forwarder<'_> {
                 return Err(ForwardError::Late);
             }
             Err(AttemptError::Connect { error, request }) => {
-                endpoint.failed(Fault::Unreachable, now);
+                // A full queue of a busy service makes a connection late; only a refused one is certain death.
+                let fault = match &error {
+                    ConnectError::Late { .. } => Fault::Doubtful,
+                    ConnectError::Refused { .. } => Fault::Unreachable,
+                };
+                endpoint.failed(fault, now);
                 self.figures.count(Outcome::Unreachable);
                 tracing::debug!(upstream = self.upstream.name(), error = %error, "an endpoint cannot be reached");
                 (ForwardError::Unavailable, Some(*request))

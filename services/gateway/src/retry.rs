@@ -13,10 +13,10 @@ pub(crate) const MAX_TRIES: u32 = 3;
 /// Budget that accrues even without traffic, so that a quiet gateway can retry too: tries a second.
 const QUIET_RATE: f64 = 10.0;
 
-/// Whether sending the request twice has the effect of sending it once.
-pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap) -> bool {
+/// Whether sending the request twice has the effect of sending it once, at a service that keeps keys or does not.
+pub(crate) fn is_repeatable(method: &Method, headers: &HeaderMap, keeps_keys: bool) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-        || headers.contains_key(IDEMPOTENCY_KEY)
+        || (keeps_keys && headers.contains_key(IDEMPOTENCY_KEY))
 }
 
 /// A share of requests that may be tried again, saved up to a bound: enough when a replica dies, too little to
@@ -68,18 +68,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_and_keyed_requests_are_repeatable() {
+    fn reads_are_repeatable_and_keyed_requests_where_keys_are_kept() {
         let none = HeaderMap::new();
         let keyed = HeaderMap::from_iter([(
             http::HeaderName::from_static(IDEMPOTENCY_KEY),
             "k".parse().unwrap(),
         )]);
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert!(is_repeatable(&method, &none), "{method}");
+            assert!(is_repeatable(&method, &none, false), "{method}");
         }
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            assert!(!is_repeatable(&method, &none), "{method}");
-            assert!(is_repeatable(&method, &keyed), "{method}");
+            assert!(!is_repeatable(&method, &none, true), "{method}");
+            assert!(is_repeatable(&method, &keyed, true), "{method}");
+            assert!(!is_repeatable(&method, &keyed, false), "{method}");
         }
     }
 

@@ -161,6 +161,18 @@ pub struct UpstreamSettings {
     /// Requests a worker has in flight to this upstream at most, so that a slow one cannot starve the others.
     #[serde(default = "default_upstream_in_flight")]
     pub max_in_flight: usize,
+    /// Whether an `Idempotency-Key` makes a request repeatable here. It does where the service keeps keys, as order
+    /// does, or changes nothing, as echo: the default for these two. A refresh token sent twice would end a session.
+    #[serde(default)]
+    pub repeat_keyed: Option<bool>,
+}
+
+impl UpstreamSettings {
+    /// Whether an `Idempotency-Key` makes a request repeatable at the upstream of this name.
+    pub(crate) fn repeats_keyed(&self, name: &str) -> bool {
+        self.repeat_keyed
+            .unwrap_or(matches!(name, "order" | "echo"))
+    }
 }
 
 fn default_timeout_milliseconds() -> u64 {
@@ -335,6 +347,7 @@ mod tests {
             prefixes: Vec::new(),
             timeout_milliseconds: 1000,
             max_in_flight: 10,
+            repeat_keyed: None,
         };
         BTreeMap::from([("echo".to_owned(), settings)])
     }

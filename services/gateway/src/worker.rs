@@ -121,6 +121,7 @@ impl Worker {
                 let limits = UpstreamLimits {
                     timeout: milliseconds(upstream.timeout_milliseconds),
                     in_flight: upstream.max_in_flight,
+                    repeat_keyed: upstream.repeats_keyed(name),
                     endpoint,
                 };
                 Upstream::new(name, &upstream.endpoints, limits, circuits)

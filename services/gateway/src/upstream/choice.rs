@@ -14,6 +14,8 @@ pub(crate) struct UpstreamLimits {
     pub(crate) timeout: Duration,
     /// Requests in flight at most.
     pub(crate) in_flight: usize,
+    /// Whether an `Idempotency-Key` makes a request repeatable.
+    pub(crate) repeat_keyed: bool,
     /// For each endpoint.
     pub(crate) endpoint: EndpointLimits,
 }
@@ -121,6 +123,7 @@ mod tests {
             UpstreamLimits {
                 timeout: second,
                 in_flight: 1,
+                repeat_keyed: false,
                 endpoint,
             },
             &Circuits::new(count),

@@ -10,6 +10,7 @@ mod watch;
 
 pub(crate) use body::{AnswerBody, BodyFault, RequestBody, StreamedBody};
 pub(crate) use choice::{Upstream, UpstreamLimits};
+pub(crate) use connect::ConnectError;
 
 pub(crate) use endpoint::{AttemptError, Endpoint, EndpointLimits, Lease};
 pub(crate) use watch::watch;
