@@ -188,7 +188,8 @@ mod tests {
         );
         assert!(connected >= 500, "{connected}");
         // A handshake that is under way at the very moment of one of the 100 closes is the kernel's to lose
-        // (`net.ipv4.tcp_migrate_req` is off by default).
-        assert!(lost <= 5, "{lost} lost of {connected}");
+        // (`net.ipv4.tcp_migrate_req` is off by default): up to 8 in 1250 were
+        // seen. Without draining it is 6 to 10 in 100.
+        assert!(lost * 40 <= connected, "{lost} lost of {connected}");
     }
 }
