@@ -34,6 +34,13 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), Misfit> {
             why: format!("`{}` is no version", text.escape_debug()),
             fix: "write numbers with dots between them, as in \"15\" or \"7.2\"",
         }),
+        "shop-word" if !is_word(text) => Err(Misfit {
+            why: format!(
+                "`{}` cannot stand in a configuration file",
+                text.escape_debug()
+            ),
+            fix: "write visible ASCII characters without blanks, quotes and backslashes",
+        }),
         _ => Ok(()),
     }
 }
@@ -53,6 +60,14 @@ where
 
 fn is_currency(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// A text that every configuration format takes as one word, whatever it stands in.
+fn is_word(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\'))
 }
 
 fn is_version(text: &str) -> bool {

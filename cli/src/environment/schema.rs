@@ -186,15 +186,20 @@ fn settings(component: &Component) -> Json {
     })
 }
 
+/// A text that goes into configuration files: a line break in it would be a line of its own there.
+fn word() -> Json {
+    json!({ "type": "string", "format": "shop-word", "pattern": "^[!#-&(-\\[\\]-_a-~]+$" })
+}
+
 fn setting(spec: &SettingSpec) -> Json {
     let mut schema = match spec.kind {
-        SettingType::String => json!({ "type": "string" }),
+        SettingType::String => word(),
         SettingType::Integer => json!({ "type": "integer" }),
         SettingType::Number => json!({ "type": "number" }),
         SettingType::Boolean => json!({ "type": "boolean" }),
         SettingType::Duration => schema_of::<Duration>(),
         SettingType::Quantity => schema_of::<Quantity>(),
-        SettingType::StringList => json!({ "type": "array", "items": { "type": "string" } }),
+        SettingType::StringList => json!({ "type": "array", "items": word() }),
     };
     if let Some(fields) = schema.as_object_mut() {
         fields.retain(|key, _| !key.starts_with('$') && key != "title");
