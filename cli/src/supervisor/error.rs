@@ -177,7 +177,9 @@ impl SupervisorError {
                     .to_owned(),
             ),
             Self::TimedOut { .. } => Some(
-                "its log, supervisor.log in the state folder, says what it is busy with".to_owned(),
+                "supervisor.log in the state folder says what it is busy with; if it hangs, `kill -9` the pid in \
+                 supervisor.lock there and run `shopctl up`: what it watches lives on and is taken over"
+                    .to_owned(),
             ),
             Self::Refused { hint, .. } => hint.clone(),
             Self::Launch { log, .. } if !log.is_empty() => {
