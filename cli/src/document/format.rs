@@ -41,6 +41,10 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), Misfit> {
             ),
             fix: "write visible ASCII characters without blanks, quotes and backslashes",
         }),
+        "shop-segment" if !is_segment(text) => Err(Misfit {
+            why: format!("`{}` cannot stand in a path", text.escape_debug()),
+            fix: "write visible ASCII characters without blanks, slashes and backslashes, and not only `.` or `..`",
+        }),
         _ => Ok(()),
     }
 }
@@ -68,6 +72,13 @@ fn is_word(text: &str) -> bool {
         && text
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'`' | b'\\'))
+}
+
+/// A text that is one segment of a path to everybody on its way. That it is not empty is for its length to say.
+fn is_segment(text: &str) -> bool {
+    text.bytes()
+        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'\\'))
+        && !matches!(text, "." | "..")
 }
 
 fn is_version(text: &str) -> bool {

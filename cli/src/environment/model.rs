@@ -148,7 +148,11 @@ pub struct Seed {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SeedProduct {
     /// The stock keeping unit: what the product is known by.
-    #[schemars(length(min = 1, max = 64))]
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = r"^(?!\.{1,2}$)[!-.0-\[\]-~]+$"),
+        extend("format" = "shop-segment")
+    )]
     pub sku: String,
     /// The name that customers see.
     #[schemars(length(min = 1, max = 200))]

@@ -10,6 +10,7 @@
 //! | [`extract`] | axum's extractors with problems as their rejections |
 //! | [`auth`] | who calls: access tokens verified against auth's published keys |
 //! | [`health`] | the admin router: alive, ready, metrics |
+//! | [`segment`] | names that can stand in a path, and the tag of a test |
 //! | [`server`] | listening, draining, ending |
 //! | [`tasks`] | work that outlives the client that asked for it |
 //! | [`postgres`] | a lazily connecting pool that migrates as soon as it can |
@@ -29,6 +30,7 @@ pub mod postgres;
 pub mod problem;
 pub mod provision;
 pub mod redis;
+pub mod segment;
 pub mod server;
 pub mod tasks;
 pub mod telemetry;

@@ -4,14 +4,15 @@
 //! and how they look in JSON where that differs.
 
 use serde::{Deserialize, Serialize};
+use shop_common::segment::{MalformedTag, TestTag, is_segment};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The most that anything may cost: far from where a price times a quantity overflows.
 const HIGHEST_AMOUNT: i64 = 1_000_000_000_000;
-/// The longest tag of a test run.
-const LONGEST_TAG: usize = 64;
+/// The longest sku.
+const LONGEST_SKU: usize = 64;
 /// The most that one delivery brings.
 const LARGEST_DELIVERY: i64 = 1_000_000_000_000;
 
@@ -55,7 +56,13 @@ pub(crate) struct Product {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct NewProduct {
-    /// The seller's own name for it, 1 to 64 characters, unique.
+    /// The seller's own name for it, unique. It can stand in a path.
+    #[schema(
+        min_length = 1,
+        max_length = 64,
+        pattern = r"^(?!\.{1,2}$)[!-.0-\[\]-~]+$",
+        example = "MUG-1"
+    )]
     pub(crate) sku: String,
     /// What customers call it, 1 to 200 characters.
     pub(crate) name: String,
@@ -185,10 +192,11 @@ impl Money {
 impl NewProduct {
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut faults = Faults::default();
-        let visible = self.sku.bytes().all(|byte| byte.is_ascii_graphic());
         faults.expect(
-            visible && (1..=64).contains(&self.sku.len()),
-            "`sku` must be 1 to 64 visible ASCII characters",
+            is_segment(&self.sku, LONGEST_SKU),
+            format!(
+                "`sku` must be 1 to {LONGEST_SKU} visible ASCII characters without slash and backslash, and not `.` or `..`"
+            ),
         );
         check_texts(&self.name, &self.description, &mut faults);
         self.price.check(&mut faults);
@@ -197,10 +205,7 @@ impl NewProduct {
             format!("`stock` must be between 0 and {LARGEST_DELIVERY}"),
         );
         if let Some(tag) = &self.tag {
-            faults.expect(
-                is_tag(tag),
-                format!("`tag` must be 1 to {LONGEST_TAG} visible ASCII characters"),
-            );
+            faults.expect(TestTag::fits(tag), format!("`tag`: {MalformedTag}"));
         }
         faults.none()
     }
@@ -264,11 +269,6 @@ fn is_text(text: &str) -> bool {
     !text.contains('\0')
 }
 
-/// Whether a text can name a test run.
-pub(crate) fn is_tag(tag: &str) -> bool {
-    (1..=LONGEST_TAG).contains(&tag.len()) && tag.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 /// Whether a text can be the key of a hold or the reference of a delivery.
 pub(crate) fn is_key(key: &str) -> bool {
     (1..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
@@ -317,6 +317,22 @@ mod tests {
             "tag",
         ] {
             assert!(faults.contains(field), "{field} is missing in: {faults}");
+        }
+    }
+
+    #[test]
+    fn a_sku_and_a_tag_can_stand_in_a_path() {
+        for bad in ["mugs/1", "mugs\\1", ".", "..", "ä"] {
+            let product = NewProduct {
+                sku: bad.to_owned(),
+                tag: Some(bad.to_owned()),
+                ..new_product()
+            };
+            let faults = product.check().unwrap_err();
+            assert!(
+                faults.contains("`sku`") && faults.contains("`tag`"),
+                "{bad:?}: {faults}"
+            );
         }
     }
 

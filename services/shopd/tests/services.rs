@@ -20,6 +20,7 @@ fn all_services_tell_about_themselves_in_the_same_way() {
     every_service_describes_itself(&shop);
     every_service_measures_itself(&shop);
     tokens_of_auth_are_accepted_by_all_and_logged_by_none(&shop);
+    what_a_name_may_be_is_found_by_path_through_the_gateway(&shop);
     every_service_logs_json_with_the_request_s_id(&shop);
     memory_is_shown(&shop);
     every_service_drains_and_ends_on_sigterm(&mut shop);
@@ -143,6 +144,63 @@ fn tokens_of_auth_are_accepted_by_all_and_logged_by_none(shop: &Shop) {
                 service.name
             );
         }
+    }
+}
+
+/// A name that one of the services takes is never one that the gateway would not let through.
+fn what_a_name_may_be_is_found_by_path_through_the_gateway(shop: &Shop) {
+    let gateway = &shop.service("gateway").url;
+    let token = |role, tag| {
+        let subject = Uuid::from_u128(1);
+        shop.issuer
+            .issue(subject, role, Duration::from_mins(5), Some(tag))
+    };
+    let answer = |request: reqwest::RequestBuilder| {
+        let request = request.header("idempotency-key", "none");
+        shop.runtime
+            .block_on(request.send())
+            .expect("an answer")
+            .status()
+            .as_u16()
+    };
+    let make = |sku: &str, tag: &str| {
+        let body = serde_json::json!({
+            "sku": sku, "name": "Mug", "price": {"amountMinor": 1, "currency": "EUR"}, "tag": tag,
+        });
+        let request = shop.client.post(format!("{gateway}/api/products"));
+        answer(request.bearer_auth(token(Role::Admin, "t")).json(&body))
+    };
+    for bad in ["a/b", "a\\b", ".", "..", "a b", ""] {
+        assert_eq!(make(bad, "t"), 400, "sku {bad:?}");
+        assert_eq!(make("sku", bad), 400, "tag {bad:?}");
+    }
+    // Every visible character but slash and backslash, encoded as a client does it.
+    let all: Vec<u8> = (b'!'..=b'~')
+        .filter(|byte| !b"/\\".contains(byte))
+        .collect();
+    for name in all.chunks(50).map(|half| String::from_utf8_lossy(half)) {
+        assert_eq!(make(&name, &name), 201, "{name}");
+        let admin = token(Role::Admin, "t");
+        for (method, path, expected) in [
+            (reqwest::Method::GET, "products/by-sku", 200),
+            (reqwest::Method::DELETE, "products/test-data", 200),
+            (reqwest::Method::DELETE, "orders/test-data", 200),
+            (reqwest::Method::DELETE, "auth/test-data", 200),
+            (reqwest::Method::GET, "products/by-sku", 404),
+            (reqwest::Method::GET, "orders/by-key", 404),
+        ] {
+            let mut url: reqwest::Url =
+                format!("{gateway}/api/{path}").parse().expect("an address");
+            url.path_segments_mut().expect("a path").push(&name);
+            let request = shop.client.request(method.clone(), url).bearer_auth(&admin);
+            assert_eq!(answer(request), expected, "{method} {path}: {name}");
+        }
+    }
+    let admin = token(Role::Admin, "t");
+    for service in ["products", "orders", "auth"] {
+        let path = format!("/api/{service}/test-data/{}", "x".repeat(65));
+        let request = shop.client.delete(format!("{gateway}{path}"));
+        assert_eq!(answer(request.bearer_auth(&admin)), 404, "{path}");
     }
 }
 

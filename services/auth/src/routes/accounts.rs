@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use shop_common::auth::{Admin, Customer, MaybeCustomer};
 use shop_common::extract::{Json, Path};
 use shop_common::problem::{Problem, ProblemDocument, Result};
+use shop_common::segment::TestTag;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -130,13 +131,9 @@ pub(super) async fn me(State(app): State<App>, caller: Customer) -> Result<Json<
 pub(super) async fn remove_test_data(
     State(app): State<App>,
     _caller: Admin,
-    Path(tag): Path<String>,
+    Path(tag): Path<TestTag>,
 ) -> Result<Json<RemovedTestData>> {
-    // Postgres has no text with a zero in it, so no account has such a tag.
-    if tag.contains('\0') {
-        return Ok(Json(RemovedTestData { accounts: 0 }));
-    }
-    let accounts = app.auth.remove_test_data(&tag).await?;
-    tracing::info!(tag, accounts, "test data removed");
+    let accounts = app.auth.remove_test_data(tag.as_str()).await?;
+    tracing::info!(%tag, accounts, "test data removed");
     Ok(Json(RemovedTestData { accounts }))
 }

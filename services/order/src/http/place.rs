@@ -54,6 +54,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestedKey {
     tag = "orders",
     security(("accessToken" = [])),
     params(("Idempotency-Key" = String, Header, min_length = 1, max_length = 128,
+        pattern = r"^(?!\.{1,2}$)[!-.0-\[\]-~]+$",
         description = "the client's own name for this order: sent again, it gets the same answer for 24 hours")),
     request_body = OrderBody,
     responses(

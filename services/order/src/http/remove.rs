@@ -4,6 +4,7 @@ use axum::extract::State;
 use shop_common::auth::Admin;
 use shop_common::extract::{Json, Path};
 use shop_common::problem::{DatabaseProblem, ProblemDocument, Result};
+use shop_common::segment::TestTag;
 
 use super::routes::Shop;
 use crate::store::{self, RemovedTestData};
@@ -24,12 +25,12 @@ use crate::store::{self, RemovedTestData};
 pub(super) async fn test_data(
     State(shop): State<Shop>,
     _admin: Admin,
-    Path(tag): Path<String>,
+    Path(tag): Path<TestTag>,
 ) -> Result<Json<RemovedTestData>> {
-    let removed = store::remove_test_data(&shop.pool, &tag).await;
+    let removed = store::remove_test_data(&shop.pool, tag.as_str()).await;
     let removed = removed.map_err(|error| error.into_problem(&[]))?;
     tracing::info!(
-        tag,
+        %tag,
         orders = removed.orders,
         keys = removed.keys,
         "test data removed"

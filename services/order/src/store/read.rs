@@ -18,22 +18,17 @@ struct Row {
     created_at: OffsetDateTime,
 }
 
-impl TryFrom<Row> for Order {
-    type Error = sqlx::Error;
-
-    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        Ok(Self {
+impl From<Row> for Order {
+    fn from(row: Row) -> Self {
+        Self {
             id: row.id,
-            key: row
-                .key
-                .parse()
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            key: IdempotencyKey::stored(row.key),
             product_id: row.product_id,
             quantity: row.quantity,
             unit_price_minor: row.unit_price_minor,
             currency: row.currency,
             created_at: row.created_at,
-        })
+        }
     }
 }
 
@@ -58,7 +53,7 @@ pub async fn find(
     customer_id: Uuid,
     id: Uuid,
 ) -> Result<Option<Order>, sqlx::Error> {
-    sqlx::query_as!(
+    let found = sqlx::query_as!(
         Row,
         "SELECT id, key, product_id, quantity, unit_price_minor, currency, created_at
            FROM orders.orders WHERE id = $1 AND customer_id = $2",
@@ -66,9 +61,8 @@ pub async fn find(
         customer_id,
     )
     .fetch_optional(pool)
-    .await?
-    .map(Order::try_from)
-    .transpose()
+    .await?;
+    Ok(found.map(Order::from))
 }
 
 /// What became of the request with this key. Refusals are known for as long as keys are kept, orders for ever;
@@ -105,9 +99,7 @@ pub async fn find_by_key(
     )
     .fetch_optional(pool)
     .await?;
-    placed
-        .map(|row| Order::try_from(row).map(Outcome::Confirmed))
-        .transpose()
+    Ok(placed.map(|row| Outcome::Confirmed(row.into())))
 }
 
 /// Orders of one customer, newest first.
@@ -137,10 +129,7 @@ pub async fn page(
     )
     .fetch_all(pool)
     .await?;
-    let mut orders = rows
-        .into_iter()
-        .map(Order::try_from)
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut orders: Vec<Order> = rows.into_iter().map(Order::from).collect();
     let more = orders.len() > usize::from(limit);
     orders.truncate(usize::from(limit));
     let next = orders.last().filter(|_| more).map(|order| order.id);

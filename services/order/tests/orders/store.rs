@@ -165,6 +165,35 @@ async fn an_attempt_repeated_after_a_lost_connection_recognizes_its_own_decision
 }
 
 #[tokio::test]
+async fn the_table_of_keys_refuses_a_key_that_cannot_stand_in_a_path() {
+    let (_database, pool) = database().await;
+    for (key, violated) in [
+        ("", Some("claims_key_check")),
+        ("a/b", Some("claims_key_in_path_check")),
+        ("a\\b", Some("claims_key_in_path_check")),
+        (".", Some("claims_key_in_path_check")),
+        ("..", Some("claims_key_in_path_check")),
+        ("a b", Some("claims_key_in_path_check")),
+        ("ä", Some("claims_key_in_path_check")),
+        ("a\n", Some("claims_key_in_path_check")),
+        ("!\"#$%&'()*+,-.09:;<=>?@AZ[]^_`az{|}~", None),
+    ] {
+        let inserted = sqlx::query(
+            "INSERT INTO orders.claims (customer_id, key, body_hash, decision_id)
+             VALUES (gen_random_uuid(), $1, '', gen_random_uuid())",
+        )
+        .bind(key)
+        .execute(&pool)
+        .await;
+        let constraint = inserted.err().and_then(|error| {
+            let constraint = error.as_database_error()?.constraint()?;
+            Some(constraint.to_owned())
+        });
+        assert_eq!(constraint.as_deref(), violated, "{key:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_constraint_that_one_item_violates_stores_nothing_of_its_batch() {
     let (database, pool) = database().await;
     let mut decider = PostgresDecider::new(database.options(Role::Order));

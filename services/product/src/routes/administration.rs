@@ -8,6 +8,7 @@ use serde::Serialize;
 use shop_common::auth::Admin;
 use shop_common::extract::{Json, Path};
 use shop_common::problem::{DatabaseProblem, Problem, ProblemDocument, Result};
+use shop_common::segment::TestTag;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -279,14 +280,10 @@ pub(super) struct RemovedTestData {
 pub(super) async fn remove_test_data(
     State(app): State<App>,
     _admin: Admin,
-    Path(tag): Path<String>,
+    Path(tag): Path<TestTag>,
 ) -> Result<Json<RemovedTestData>> {
-    // What cannot be a tag was never one.
-    if !crate::model::is_tag(&tag) {
-        return Ok(Json(RemovedTestData { products: 0 }));
-    }
-    let removed = app.store.remove_test_data(&tag).await;
+    let removed = app.store.remove_test_data(tag.as_str()).await;
     let products = removed.map_err(|error| error.into_problem(CONSTRAINTS))?;
-    tracing::info!(tag, products, "test data removed");
+    tracing::info!(%tag, products, "test data removed");
     Ok(Json(RemovedTestData { products }))
 }

@@ -4,10 +4,11 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shop_common::extract::Json;
 use shop_common::problem::{DatabaseProblem, Problem, ProblemDocument, Result};
+use shop_common::segment::{MalformedTag, TestTag};
 use utoipa::ToSchema;
 
 use super::App;
-use crate::model::{Faults, is_key, is_tag};
+use crate::model::{Faults, is_key};
 use crate::store::{HoldRequest, HoldVerdict, KeyVerdict, Store, Verdict};
 
 /// The most items in one batch: they are decided in one transaction, which locks what they name.
@@ -159,8 +160,8 @@ fn check_requests(items: &[HoldRequest]) -> Result<(), String> {
             format!("`items[{index}].ttlSeconds` must be between 1 and {LONGEST_HOLD_SECONDS}"),
         );
         faults.expect(
-            item.test.as_deref().is_none_or(is_tag),
-            format!("`items[{index}].test` must be 1 to 64 visible ASCII characters"),
+            item.test.as_deref().is_none_or(TestTag::fits),
+            format!("`items[{index}].test`: {MalformedTag}"),
         );
     }
     faults.none()

@@ -49,6 +49,22 @@ async fn no_statement_can_write_stock_limits_or_holds_that_cannot_be() {
             "sale_counters_bought_check",
         ),
         (
+            "UPDATE product.products SET sku = 'mugs/1'",
+            "products_sku_in_path_check",
+        ),
+        (
+            "UPDATE product.products SET sku = 'mugs\\1'",
+            "products_sku_in_path_check",
+        ),
+        (
+            "UPDATE product.products SET sku = '..'",
+            "products_sku_in_path_check",
+        ),
+        (
+            "UPDATE product.products SET tag = 'run/1'",
+            "products_tag_in_path_check",
+        ),
+        (
             "UPDATE product.stock_receipts SET added = 0",
             "stock_receipts_added_check",
         ),
