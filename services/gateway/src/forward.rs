@@ -1,6 +1,6 @@
 //! Sends a request to an upstream, and to another endpoint if that is safe and may help.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::breaker::Fault;
 use crate::figures::{Outcome, UpstreamFigures};
 use crate::retry::{MAX_TRIES, RetryBudget, is_repeatable};
 use crate::upstream::{
-    AttemptError, BodyFault, ConnectError, Endpoint, Lease, RequestBody, Upstream,
+    AnswerClock, AttemptError, BodyFault, ConnectError, Endpoint, Lease, RequestBody, Upstream,
 };
 
 /// Why there is no answer to pass on.
@@ -73,11 +73,9 @@ impl Forwarder<'_> {
         body: RequestBody,
     ) -> Result<(Response<Incoming>, Lease), ForwardError> {
         self.budget.borrow_mut().deposit();
-        let deadline = tokio::time::Instant::now() + self.upstream.limits().timeout;
-        let body_fault = match &body {
-            RequestBody::Streamed(streamed) => streamed.fault(),
-            RequestBody::Whole(_) => Rc::new(Cell::new(None)),
-        };
+        let transfer = body.transfer();
+        let limit = self.upstream.limits().timeout;
+        let clock = AnswerClock::start(limit, transfer.clone(), tokio::time::Instant::now());
         let spare = if is_repeatable(
             &head.method,
             &head.headers,
@@ -94,7 +92,7 @@ impl Forwarder<'_> {
                 self.figures.count(Outcome::Rejected);
                 return Err(ForwardError::Unavailable);
             };
-            let attempt = endpoint.attempt(request, deadline).await;
+            let attempt = endpoint.attempt(request, &clock).await;
             let may_try_again = |tries: usize| tries + 1 < MAX_TRIES as usize;
             let again = || {
                 spare
@@ -105,7 +103,7 @@ impl Forwarder<'_> {
                 &endpoint,
                 attempt,
                 may_try_again(tried.len()),
-                body_fault.get(),
+                transfer.as_ref().and_then(|it| it.fault()),
                 again,
             )? {
                 Next::Answer(response, lease) => return Ok((response, lease)),
@@ -131,6 +129,7 @@ impl Forwarder<'_> {
             Ok((response, lease)) => {
                 return Ok(self.judge_answer(endpoint, response, lease, may_try_again, again));
             }
+            // The clock stood still for the client, so it is the endpoint that was slow.
             Err(AttemptError::Late { .. }) => {
                 endpoint.failed(Fault::Doubtful, now);
                 self.figures.count(Outcome::Late);

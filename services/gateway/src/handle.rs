@@ -189,15 +189,20 @@ impl Exchange<'_> {
             return Ok(self.answer_own(parts).await);
         };
         let upstream = &worker.upstreams[place];
-        if !upstream.has_room() {
-            worker.figures.shed.increment(1);
-            return Err(Rejection::busy());
-        }
-        guard.enter_upstream(place);
-
+        let has_room = || {
+            let room = upstream.has_room();
+            if !room {
+                worker.figures.shed.increment(1);
+            }
+            room.then_some(()).ok_or_else(Rejection::busy)
+        };
+        has_room()?;
         let settings = &worker.shared.gateway;
         let head = self.outgoing_head(parts, path, &body);
         let body = take_body(settings, &head.headers, body).await?;
+        // Whoever is slow with a small body takes nobody's place while it comes.
+        has_room()?;
+        guard.enter_upstream(place);
         let forwarder = Forwarder {
             upstream,
             budget: &worker.budget,
@@ -293,7 +298,8 @@ fn origin_form(uri: Uri) -> Uri {
         .map_or_else(|| Uri::from_static("/"), Uri::from)
 }
 
-/// Reads a small body whole, so that slow clients bother no upstream and it can be sent again; streams the rest.
+/// Reads a small body whole, so that slow clients bother no upstream and it can be sent again; a large one begins to
+/// be passed on when as much of it has come.
 async fn take_body(
     settings: &GatewaySettings,
     headers: &HeaderMap,
@@ -314,28 +320,29 @@ async fn take_body(
         milliseconds(settings.stall_milliseconds),
     );
     let streamed = StreamedBody::new(body, settings.max_body_bytes, total, stall);
-    match length {
-        Some(length) if length <= settings.buffer_bytes => read_whole(streamed, length)
-            .await
-            .map(RequestBody::whole)
-            .map_err(|fault| Rejection::body(fault, settings.max_body_bytes)),
-        _ => Ok(RequestBody::Streamed(streamed)),
-    }
+    read_first(streamed, settings.buffer_bytes)
+        .await
+        .map_err(|fault| Rejection::body(fault, settings.max_body_bytes))
 }
 
-async fn read_whole(mut body: StreamedBody, length: u64) -> Result<Bytes, BodyFault> {
-    let mut whole = BytesMut::new();
+/// The whole body if it ends within a bound; else what has come until then, and the rest as it comes.
+async fn read_first(mut body: StreamedBody, most: u64) -> Result<RequestBody, BodyFault> {
+    let mut first = BytesMut::new();
     loop {
         let Some(frame) = std::future::poll_fn(|context| body.poll(context)).await else {
-            return Ok(whole.freeze());
+            return Ok(RequestBody::whole(first.freeze()));
         };
         let Ok(data) = frame?.into_data() else {
             continue;
         };
+        let fits = (first.len() + data.len()) as u64 <= most;
         // Most bodies come in one piece, which then need not be copied.
-        if whole.is_empty() && data.len() as u64 == length {
-            return Ok(data);
+        if fits && first.is_empty() && body.has_ended() {
+            return Ok(RequestBody::whole(data));
         }
-        whole.extend_from_slice(&data);
+        first.extend_from_slice(&data);
+        if !fits {
+            return Ok(RequestBody::Streamed(body.begin_with(first.freeze())));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! The bodies that pass through: a request's on its way in, an answer's on its way out.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::endpoint::Lease;
+use super::transfer::Transfer;
 
 /// Why a body did not come to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,14 @@ impl RequestBody {
             Self::Streamed(_) => None,
         }
     }
+
+    /// How far it has come, if it is still on its way from the client.
+    pub(crate) fn transfer(&self) -> Option<Rc<Transfer>> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Streamed(streamed) => Some(streamed.transfer()),
+        }
+    }
 }
 
 impl Body for RequestBody {
@@ -67,7 +75,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Streamed(streamed) => streamed.incoming.is_end_stream(),
+            Self::Streamed(streamed) => streamed.has_ended(),
         }
     }
 
@@ -76,7 +84,7 @@ impl Body for RequestBody {
             Self::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Self::Streamed(streamed) => streamed.incoming.size_hint(),
+            Self::Streamed(streamed) => streamed.size_hint(),
         }
     }
 }
@@ -84,27 +92,51 @@ impl Body for RequestBody {
 /// A client's body with bounds on its size and its time.
 #[derive(Debug)]
 pub(crate) struct StreamedBody {
+    /// What was read before the rest is passed on.
+    first: Option<Bytes>,
     incoming: Incoming,
     left: u64,
     pace: Pace,
-    fault: Rc<Cell<Option<BodyFault>>>,
+    transfer: Rc<Transfer>,
 }
 
 impl StreamedBody {
-    /// Bounds a client's body. `total` bounds the whole of it, `stall` each silence.
+    /// Bounds a client's body. `total` bounds the time that it is waited for, `stall` each silence.
     pub(crate) fn new(incoming: Incoming, most: u64, total: Duration, stall: Duration) -> Self {
-        let pace = Pace::new(stall, Some(Instant::now() + total));
         Self {
+            first: None,
             incoming,
             left: most,
-            pace,
-            fault: Rc::default(),
+            pace: Pace::default(),
+            transfer: Transfer::new(total, stall),
         }
     }
 
-    /// Where to look for what went wrong with the body once it is on its way.
-    pub(crate) fn fault(&self) -> Rc<Cell<Option<BodyFault>>> {
-        Rc::clone(&self.fault)
+    /// How far it has come, for whoever waits for the answer meanwhile.
+    pub(crate) fn transfer(&self) -> Rc<Transfer> {
+        Rc::clone(&self.transfer)
+    }
+
+    /// Puts what was read before the rest.
+    pub(crate) fn begin_with(mut self, first: Bytes) -> Self {
+        self.first = Some(first).filter(|first| !first.is_empty());
+        self
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.first.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let rest = self.incoming.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint
     }
 
     /// The next frame of data; trailers are dropped.
@@ -112,59 +144,59 @@ impl StreamedBody {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
         let fault = match Pin::new(&mut self.incoming).poll_frame(context) {
-            Poll::Pending if self.pace.is_late(context) => BodyFault::Late,
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Ready(Some(Err(_))) => BodyFault::Broken,
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Pending => {
+                let patience = self.transfer.wait_for_client(Instant::now());
+                if !self.pace.is_late(patience, context) {
+                    return Poll::Pending;
+                }
+                BodyFault::Late
+            }
+            Poll::Ready(frame) => {
+                self.transfer.moved(Instant::now());
                 self.pace.moved();
-                let Ok(data) = frame.into_data() else {
-                    return Poll::Ready(None);
-                };
-                match self.left.checked_sub(data.len() as u64) {
-                    Some(left) => {
-                        self.left = left;
-                        return Poll::Ready(Some(Ok(Frame::data(data))));
+                match frame {
+                    None => return Poll::Ready(None),
+                    Some(Err(_)) => BodyFault::Broken,
+                    Some(Ok(frame)) => {
+                        let Ok(data) = frame.into_data() else {
+                            return Poll::Ready(None);
+                        };
+                        match self.left.checked_sub(data.len() as u64) {
+                            Some(left) => {
+                                self.left = left;
+                                return Poll::Ready(Some(Ok(Frame::data(data))));
+                            }
+                            None => BodyFault::TooLarge,
+                        }
                     }
-                    None => BodyFault::TooLarge,
                 }
             }
         };
-        self.fault.set(Some(fault));
+        self.transfer.failed(fault);
         Poll::Ready(Some(Err(fault)))
     }
 }
 
-/// Bounds the silences of a body, and perhaps the whole of it. The timer exists only once there is a silence:
-/// most bodies are there at once.
-#[derive(Debug)]
+/// Bounds a silence of a body. The timer exists only once there is a silence: most bodies are there at once.
+#[derive(Debug, Default)]
 struct Pace {
-    stall: Duration,
-    total: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
 impl Pace {
-    fn new(stall: Duration, total: Option<Instant>) -> Self {
-        Self {
-            stall,
-            total,
-            timer: None,
-            waiting: false,
-        }
-    }
-
     fn moved(&mut self) {
         self.waiting = false;
     }
 
-    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+    fn is_late(&mut self, patience: Duration, context: &mut Context<'_>) -> bool {
         if !self.waiting {
             self.waiting = true;
-            let stalled = Instant::now() + self.stall;
-            let due = self.total.map_or(stalled, |total| total.min(stalled));
+            let due = Instant::now() + patience;
             match &mut self.timer {
                 Some(timer) => timer.as_mut().reset(due),
                 None => self.timer = Some(Box::pin(tokio::time::sleep_until(due))),
@@ -189,6 +221,7 @@ pub(crate) enum AnswerBody {
 pub(crate) struct UpstreamBody {
     incoming: Incoming,
     lease: Option<Lease>,
+    stall: Duration,
     pace: Pace,
 }
 
@@ -198,7 +231,8 @@ impl AnswerBody {
         let mut body = UpstreamBody {
             incoming,
             lease: Some(lease),
-            pace: Pace::new(stall, None),
+            stall,
+            pace: Pace::default(),
         };
         body.give_back_if_over();
         Self::Upstream(body)
@@ -216,7 +250,7 @@ impl UpstreamBody {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.incoming).poll_frame(context) {
-            Poll::Pending if self.pace.is_late(context) => {
+            Poll::Pending if self.pace.is_late(self.stall, context) => {
                 Poll::Ready(Some(Err(BodyFault::Late.into())))
             }
             Poll::Pending => Poll::Pending,

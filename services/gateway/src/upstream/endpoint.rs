@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 
 use super::body::RequestBody;
 use super::connect::{ConnectError, Target, connect};
+use super::transfer::AnswerClock;
 use crate::breaker::{Breaker, Fault};
 use crate::figures::circuit_gauge;
 use crate::shared::Circuits;
@@ -125,11 +126,11 @@ impl Endpoint {
         self.owed.get()
     }
 
-    /// Sends a request and waits for the head of the answer until the deadline.
+    /// Sends a request and waits for the head of the answer as long as the clock allows.
     pub(crate) async fn attempt(
         self: &Rc<Self>,
         request: Request<RequestBody>,
-        deadline: tokio::time::Instant,
+        clock: &AnswerClock,
     ) -> Result<(Response<Incoming>, Lease), AttemptError> {
         let mut sender = match self.take_idle() {
             Some(sender) => sender,
@@ -144,10 +145,10 @@ impl Endpoint {
             },
         };
         let debt = Debt::new(self);
-        let answer = tokio::time::timeout_at(deadline, sender.try_send_request(request)).await;
+        let answer = clock.within(sender.try_send_request(request)).await;
         drop(debt);
         match answer {
-            Ok(Ok(response)) => {
+            Some(Ok(response)) => {
                 self.sign_of_life.set(Instant::now());
                 Ok((
                     response,
@@ -157,7 +158,7 @@ impl Endpoint {
                     },
                 ))
             }
-            Ok(Err(mut failure)) => {
+            Some(Err(mut failure)) => {
                 let request = failure.take_message().map(Box::new);
                 Err(AttemptError::Broken {
                     endpoint: self.name(),
@@ -165,7 +166,7 @@ impl Endpoint {
                     request,
                 })
             }
-            Err(_) => Err(AttemptError::Late {
+            None => Err(AttemptError::Late {
                 endpoint: self.name(),
             }),
         }

@@ -6,6 +6,7 @@ mod body;
 mod choice;
 mod connect;
 mod endpoint;
+mod transfer;
 mod watch;
 
 pub(crate) use body::{AnswerBody, BodyFault, RequestBody, StreamedBody};
@@ -13,4 +14,5 @@ pub(crate) use choice::{Upstream, UpstreamLimits};
 pub(crate) use connect::ConnectError;
 
 pub(crate) use endpoint::{AttemptError, Endpoint, EndpointLimits, Lease};
+pub(crate) use transfer::AnswerClock;
 pub(crate) use watch::watch;

@@ -14,4 +14,5 @@ mod harness;
 mod limits;
 mod process;
 mod proxying;
+mod slow_clients;
 mod tokens;

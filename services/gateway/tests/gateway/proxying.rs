@@ -318,7 +318,7 @@ async fn a_streamed_body_reaches_the_upstream_before_it_has_ended() {
         Response::new(Body::from(first))
     })
     .await;
-    let gateway = TestGateway::to(&[upstream.address]).await;
+    let gateway = TestGateway::with(&[upstream.address], "bufferBytes = 4").await;
     let mut stream = TcpStream::connect(gateway.address).await.unwrap();
     let head =
         "POST /api/echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
