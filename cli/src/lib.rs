@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod document;
 pub mod environment;
 pub mod event;
+pub mod interrupt;
 pub mod plan;
 pub mod project;
 pub mod render;

@@ -23,7 +23,7 @@ pub enum Command {
     Logs(LogsArgs),
     /// Prove that the shop works: every route, real logins and a flash sale
     #[command(after_help = SMOKE)]
-    Smoke,
+    Smoke(SmokeArgs),
     /// Write the configuration files that `up` would use, without secrets
     #[command(after_help = RENDER)]
     Render(RenderArgs),
@@ -44,7 +44,7 @@ pub enum Command {
 /// Bring the shop up.
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
-    /// When another `up` or `down` is at work: fail at once, instead of waiting for it
+    /// When another `up`, `down` or `smoke` is at work: fail at once, instead of waiting for it
     #[arg(long)]
     pub no_wait: bool,
     /// Leave out the smoke test at the end
@@ -56,7 +56,8 @@ const UP: &str = "\
 Examples:
   shopctl up                      the shop on this machine, as environments/local.yaml says
   shopctl up -e my-shop.yaml      as another file says
-  shopctl up                      again: changes only what differs, which is nothing";
+  shopctl up                      again: changes only what differs, which is nothing
+Ctrl-C ends it cleanly, and the next `up` goes on; a second Ctrl-C ends it where it is.";
 
 /// Stop the shop.
 #[derive(Clone, Debug, Args)]
@@ -67,7 +68,7 @@ pub struct DownArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-    /// When another `up` or `down` is at work: fail at once, instead of waiting for it
+    /// When another `up`, `down` or `smoke` is at work: fail at once, instead of waiting for it
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -107,8 +108,16 @@ Examples:
   shopctl logs order -f           what both order processes write, as they write it
   shopctl logs redis-0 -n 1000    more of one instance";
 
+/// Prove that the shop works.
+#[derive(Clone, Debug, Args)]
+pub struct SmokeArgs {
+    /// When an `up`, a `down` or another `smoke` is at work: fail at once, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
 const SMOKE: &str = "\
-What it makes is tagged, hidden from the catalogue and removed afterwards.
+What it makes is tagged, hidden from the catalogue and removed afterwards, also after Ctrl-C.
 
 Examples:
   shopctl smoke                   a table of checks; exit code 1 when one failed

@@ -16,6 +16,7 @@ mod up;
 use std::path::PathBuf;
 
 use crate::args::{Command, Global};
+use crate::interrupt::Interrupt;
 use crate::project::{Loaded, Project, ProjectError};
 use crate::ui::{ExitCode, Failure, Ui, UiOptions};
 
@@ -87,13 +88,31 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Down(args)) => down::run(&args, context),
         Some(Command::Status) => status::run(context),
         Some(Command::Logs(args)) => logs::run(&args, context),
-        Some(Command::Smoke) => smoke::run(context),
+        Some(Command::Smoke(args)) => smoke::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
         Some(Command::Doctor(args)) => doctor::run(&args, context),
         Some(Command::Env(command)) => env::run(&command, context),
         Some(Command::Completions(args)) => completions::run(&args, context),
         Some(Command::Supervise(args)) => supervise::run(&args, context),
     }
+}
+
+/// Runs what is asynchronous of a command, on this thread, and drops it at the second Ctrl-C. `given_up` is what its
+/// user is told then: what may be half done, and what brings it in order.
+pub fn block_on_interruptible<T, W>(
+    work: impl FnOnce(Interrupt) -> W,
+    given_up: impl FnOnce() -> Failure,
+) -> Result<T, Failure>
+where
+    W: Future<Output = Result<T, Failure>>,
+{
+    block_on(async {
+        let interrupt = Interrupt::watch();
+        tokio::select! {
+            outcome = work(interrupt.clone()) => outcome,
+            () = interrupt.insisted() => Err(given_up()),
+        }
+    })
 }
 
 /// Runs what is asynchronous of a command, on this thread.

@@ -2,15 +2,26 @@
 
 use super::Context;
 use super::target::{local_failure, local_folder, local_only};
+use crate::args::SmokeArgs;
 use crate::environment::Environment;
+use crate::interrupt::Interrupt;
 use crate::render::SecretSet;
 use crate::shop::{Auditor, Shop};
 use crate::smoke::{self, Outcome, SmokeReport};
-use crate::target::local::load_secrets;
+use crate::target::local::{
+    LocalFolder, LockPatience, RunningDigest, WorkLock, forget_proof, load_secrets, note_proof,
+};
 use crate::ui::{Cell, ExitCode, Failure, OutputFormat, Table, Tone};
 
 /// Proves that the shop works.
-pub(super) fn run(context: &Context) -> Result<(), Failure> {
+pub(super) fn run(args: &SmokeArgs, context: &Context) -> Result<(), Failure> {
+    super::block_on_interruptible(
+        |interrupt| test(args, context, interrupt),
+        || given_up("a later smoke test removes test data that is left"),
+    )
+}
+
+async fn test(args: &SmokeArgs, context: &Context, interrupt: Interrupt) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
     local_only(environment)?;
@@ -25,41 +36,85 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     if !folder.exists().map_err(local_failure)? {
         return Err(not_up());
     }
+    let observer = context.ui.observer();
+    let patience = LockPatience::of(args.no_wait);
+    let lock = WorkLock::take(&folder, "smoke", patience, &*observer, &interrupt)
+        .await
+        .map_err(local_failure)?;
     let (secrets, missing) =
         load_secrets(&folder, environment, &loaded.catalogue).map_err(local_failure)?;
     if !missing.is_empty() {
         return Err(not_up());
     }
-    super::block_on(async {
-        let report = prove(context, environment, &secrets).await?;
-        if context.ui.output() == OutputFormat::Json {
-            context.ui.json(&report)?;
-        } else {
-            context.ui.data(&table(&report))?;
-        }
-        conclude(context, &report)
-    })
+    let proving = Proving {
+        context,
+        environment,
+        folder: &folder,
+        secrets: &secrets,
+        interrupt: &interrupt,
+    };
+    let report = prove(&proving, &lock).await?;
+    if context.ui.output() == OutputFormat::Json {
+        context.ui.json(&report)?;
+    } else {
+        context.ui.data(&table(&report))?;
+    }
+    conclude(context, &report)
 }
 
-/// Runs the smoke test and tells its steps.
-pub(super) async fn prove(
-    context: &Context,
-    environment: &Environment,
-    secrets: &SecretSet,
-) -> Result<SmokeReport, Failure> {
+/// What a user is told who did not wait for the end that the first Ctrl-C asked for.
+pub(super) fn given_up(hint: &str) -> Failure {
+    Failure::new("failed to end cleanly: a second Ctrl-C ended it at once").hint(hint)
+}
+
+/// What a proof needs.
+pub(super) struct Proving<'a> {
+    pub context: &'a Context,
+    pub environment: &'a Environment,
+    pub folder: &'a LocalFolder,
+    pub secrets: &'a SecretSet,
+    pub interrupt: &'a Interrupt,
+}
+
+/// Runs the smoke test, tells its steps, and notes how it ended. Nobody else changes the shop meanwhile: the lock is
+/// held.
+pub(super) async fn prove(proving: &Proving<'_>, _lock: &WorkLock) -> Result<SmokeReport, Failure> {
+    let Proving {
+        context,
+        environment,
+        folder,
+        secrets,
+        interrupt,
+    } = proving;
     let shop = Shop::new(environment, secrets);
     let auditor = Auditor::new(environment, secrets);
     let observer = context.ui.observer();
-    Ok(smoke::smoke(environment.name.as_str(), &shop, &auditor, &*observer).await?)
+    let running = RunningDigest::look(folder).await.map_err(local_failure)?;
+    let name = environment.name.as_str();
+    let report = smoke::smoke(name, &shop, &auditor, &*observer, interrupt).await?;
+    if report.passed {
+        note_proof(folder, &running).await
+    } else if report.interrupted {
+        Ok(())
+    } else {
+        forget_proof(folder)
+    }
+    .map_err(local_failure)?;
+    Ok(report)
 }
 
-/// Says how it ended; a check that failed is exit code 1.
+/// Says how it ended; a check that failed is exit code 1, and so is Ctrl-C.
 pub(super) fn conclude(context: &Context, report: &SmokeReport) -> Result<(), Failure> {
-    let passed = report
-        .checks
-        .iter()
-        .filter(|check| check.outcome == Outcome::Passed)
-        .count();
+    let named = |outcome: Outcome| -> Vec<&str> {
+        report
+            .checks
+            .iter()
+            .filter(|check| check.outcome == outcome)
+            .map(|check| check.name.as_str())
+            .collect()
+    };
+    let failed = named(Outcome::Failed);
+    let passed = named(Outcome::Passed).len();
     let seconds = std::time::Duration::from_millis(report.milliseconds).as_secs_f64();
     if report.passed {
         context
@@ -67,12 +122,17 @@ pub(super) fn conclude(context: &Context, report: &SmokeReport) -> Result<(), Fa
             .say(&format!("All {passed} checks passed in {seconds:.1} s"));
         return Ok(());
     }
-    let failed: Vec<&str> = report
-        .checks
-        .iter()
-        .filter(|check| check.outcome == Outcome::Failed)
-        .map(|check| check.name.as_str())
-        .collect();
+    if report.interrupted {
+        let left = if failed.contains(&smoke::CLEAN_UP) {
+            "its test data may be left"
+        } else {
+            "its test data are removed"
+        };
+        return Err(Failure::new(format!(
+            "failed to finish the smoke test: stopped by Ctrl-C; {left}"
+        ))
+        .hint("`shopctl up` goes on with it, `shopctl smoke` repeats it"));
+    }
     context.ui.warn(&format!(
         "{} of {} checks did not pass: {}",
         report.checks.len() - passed,

@@ -36,10 +36,12 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         context.ui.hint("`shopctl up` brings it up");
         return Ok(());
     }
-    context
-        .ui
-        .data(&table(&status, OffsetDateTime::now_utc()))?;
+    let now = OffsetDateTime::now_utc();
+    context.ui.data(&table(&status, now))?;
     advise(context, &status);
+    if status.instances.iter().all(|row| row.ready) {
+        tell_proof(context, &status, now);
+    }
     Ok(())
 }
 
@@ -74,6 +76,19 @@ fn state(row: &InstanceRow, supervised: bool) -> Cell {
         InstanceState::Starting => Cell::toned("starting", Tone::Doubtful),
         InstanceState::Failed => Cell::toned("failed", Tone::Bad),
         InstanceState::Stopped => "stopped".into(),
+    }
+}
+
+/// Says when what runs was proved to work.
+fn tell_proof(context: &Context, status: &ShopStatus, now: OffsetDateTime) {
+    if let Some(at) = status.proved_at {
+        let age = age(now - at);
+        context
+            .ui
+            .say(&format!("Proved by the smoke test {age} ago"));
+    } else {
+        context.ui.say("Not proved since the last change");
+        context.ui.hint("`shopctl smoke` proves that it works");
     }
 }
 

@@ -1,46 +1,68 @@
 //! Brings the shop up, or to what the environment file says now.
 
 use super::Context;
-use super::smoke::{conclude, prove};
+use super::smoke::{Proving, conclude, given_up, prove};
 use super::target::{local_failure, local_folder, local_only};
 use crate::args::UpArgs;
+use crate::interrupt::Interrupt;
 use crate::target::local::{self, LockPatience, Up};
 use crate::ui::{Failure, OutputFormat};
 
 /// Brings the shop up.
 pub(super) fn run(args: &UpArgs, context: &Context) -> Result<(), Failure> {
+    super::block_on_interruptible(
+        |interrupt| bring_up(args, context, interrupt),
+        || given_up("`shopctl up` goes on from what there is"),
+    )
+}
+
+async fn bring_up(args: &UpArgs, context: &Context, interrupt: Interrupt) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
     local_only(environment)?;
     let folder = local_folder(context, environment)?;
     let observer = context.ui.observer();
-    super::block_on(async {
-        let outcome = local::up(&Up {
-            environment,
-            catalogue: &loaded.catalogue,
-            folder: &folder,
-            patience: LockPatience::of(args.no_wait),
-            observer: &*observer,
-        })
-        .await
-        .map_err(local_failure)?;
-        if context.ui.output() == OutputFormat::Json {
-            context.ui.json(&outcome.plan)?;
-        }
-        let url = outcome.shop.url();
-        if !outcome.changed {
+    let outcome = local::up(&Up {
+        environment,
+        catalogue: &loaded.catalogue,
+        folder: &folder,
+        patience: LockPatience::of(args.no_wait),
+        observer: &*observer,
+        interrupt: interrupt.clone(),
+    })
+    .await
+    .map_err(local_failure)?;
+    if context.ui.output() == OutputFormat::Json {
+        context.ui.json(&outcome.plan)?;
+    }
+    let url = outcome.shop.url();
+    let place = loaded.found.display();
+    let unproved = !outcome.proved && !args.no_smoke;
+    if !outcome.changed {
+        if !unproved {
             context.ui.say(&format!(
-                "Nothing to do: the shop is up at {url} as {} says",
-                loaded.found.display()
+                "Nothing to do: the shop is up at {url} as {place} says"
             ));
             return Ok(());
         }
-        if !args.no_smoke {
-            let report = prove(context, environment, &outcome.secrets).await?;
-            conclude(context, &report)?;
-        }
-        context.ui.say(&format!("The shop is up at {url}"));
-        context.ui.hint("`shopctl status` shows what runs, `shopctl logs -f` what it says, `shopctl down` stops it");
-        Ok(())
-    })
+        context.ui.say(&format!(
+            "Nothing to change: the shop runs as {place} says; what is left is the proof that it works"
+        ));
+    }
+    if unproved {
+        let proving = Proving {
+            context,
+            environment,
+            folder: &folder,
+            secrets: &outcome.secrets,
+            interrupt: &interrupt,
+        };
+        let report = prove(&proving, &outcome.lock).await?;
+        conclude(context, &report)?;
+    }
+    context.ui.say(&format!("The shop is up at {url}"));
+    context.ui.hint(
+        "`shopctl status` shows what runs, `shopctl logs -f` what it says, `shopctl down` stops it",
+    );
+    Ok(())
 }

@@ -15,5 +15,5 @@ mod routes;
 mod run;
 mod session;
 
-pub use report::{Check, Outcome, SmokeReport};
-pub use run::smoke;
+pub use report::{Check, FlashSale, Outcome, SmokeReport};
+pub use run::{CLEAN_UP, smoke};

@@ -1,24 +1,37 @@
 //! The checks in their order.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::report::{Check, Outcome, SmokeReport};
+use super::report::{Check, FlashSale, Outcome, SmokeReport};
 use super::session::{Finding, Found, Session};
 use super::{accounts, catalogue, cleanup, echo, flash_sale, orders, routes};
 use crate::event::{Event, Observer};
+use crate::interrupt::Interrupt;
 use crate::shop::{Auditor, Shop, ShopError};
 
-/// Runs the smoke test of an environment's shop.
+/// How long the test data may take to go after Ctrl-C.
+const LEAVING: Duration = Duration::from_secs(10);
+/// The check that removes the test data.
+pub const CLEAN_UP: &str = "clean-up";
+const INTERRUPTED: &str = "stopped by Ctrl-C";
+
+/// Runs the smoke test of an environment's shop. Ctrl-C ends it at once, but for the removal of its data.
 pub async fn smoke(
     environment: &str,
     shop: &Shop,
     auditor: &Auditor,
     observer: &dyn Observer,
+    interrupt: &Interrupt,
 ) -> Result<SmokeReport, ShopError> {
     let session = Session::new(shop, auditor)?;
     let mut run = Run {
         observer,
+        interrupt,
+        closed: None,
+        flash_sale: None,
         checks: Vec::new(),
     };
     let started_at = OffsetDateTime::now_utc();
@@ -29,17 +42,23 @@ pub async fn smoke(
             .checks
             .iter()
             .all(|check| check.outcome == Outcome::Passed),
+        interrupted: run.closed == Some(INTERRUPTED),
         environment: environment.to_owned(),
         url: shop.url().to_owned(),
         tag: session.tag.clone(),
         started_at,
         milliseconds: milliseconds(began),
+        flash_sale: run.flash_sale,
         checks: run.checks,
     })
 }
 
 struct Run<'a> {
     observer: &'a dyn Observer,
+    interrupt: &'a Interrupt,
+    /// Why no further check is tried.
+    closed: Option<&'static str>,
+    flash_sale: Option<FlashSale>,
     checks: Vec<Check>,
 }
 
@@ -50,25 +69,18 @@ impl Run<'_> {
             .await
             .is_none()
         {
-            // Nothing else could be asked, and nothing was made.
-            self.skip(
-                &["echo", "catalogue", "orders", "flash sale", "books"],
-                "the front door is closed",
-            );
-            return;
+            self.close("the front door is closed");
         }
         self.check("echo", plain(echo::echo(session))).await;
         self.check("published keys", plain(accounts::keys(session)))
             .await;
-        match self.check("three logins", accounts::logins(session)).await {
+        let logins = self.check("three logins", accounts::logins(session)).await;
+        match logins {
             Some(logins) => {
-                self.check(
-                    "refresh and logout",
-                    plain(accounts::refresh(session, &logins)),
-                )
-                .await;
+                let refresh = accounts::refresh(session, &logins);
+                self.check("refresh and logout", plain(refresh)).await;
             }
-            None => self.skip(&["refresh and logout"], "nobody could log in"),
+            None => self.skip("refresh and logout", "nobody could log in"),
         }
         self.check("catalogue", plain(catalogue::browse(session)))
             .await;
@@ -78,16 +90,46 @@ impl Run<'_> {
         self.check("sold out", plain(orders::sold_out(session)))
             .await;
         match self.check("flash sale", flash_sale::sale(session)).await {
-            Some(product) => {
+            Some((product, sale)) => {
+                self.flash_sale = Some(sale);
                 self.check("books", plain(flash_sale::books(session, product)))
                     .await;
             }
-            None => self.skip(&["books"], "the sale did not end as it must"),
+            None => self.skip("books", "the sale did not end as it must"),
         }
-        self.check("clean-up", plain(cleanup::remove(session)))
-            .await;
+        self.clean_up(session).await;
         self.check("every route", plain(routes::all_asked(session)))
             .await;
+    }
+
+    /// Removes the test data, also when Ctrl-C ended the test: then within a time that somebody can wait for.
+    async fn clean_up(&mut self, session: &Session<'_>) {
+        let name = CLEAN_UP;
+        self.check(name, plain(cleanup::remove(session))).await;
+        // Behind a closed front door nothing was made.
+        if self.closed != Some(INTERRUPTED) {
+            return;
+        }
+        self.checks.retain(|check| check.name != name);
+        self.observer.note(format!(
+            "Ctrl-C: removes the test data, within {} s; Ctrl-C again leaves them",
+            LEAVING.as_secs()
+        ));
+        let removal = async {
+            tokio::time::timeout(LEAVING, plain(cleanup::remove(session)))
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Finding::Wrong(format!(
+                        "test data tagged {} may be left: not removed within {} s",
+                        session.tag,
+                        LEAVING.as_secs()
+                    )))
+                })
+        };
+        self.observer.started(name);
+        let began = Instant::now();
+        let found = removal.await;
+        self.conclude(name, began, found);
     }
 
     /// Runs a check and notes how it ended. Gives what it found for others, if it passed.
@@ -96,19 +138,38 @@ impl Run<'_> {
         name: &str,
         check: impl Future<Output = Found<(String, T)>>,
     ) -> Option<T> {
+        if self.interrupt.is_pressed() {
+            self.close(INTERRUPTED);
+        }
+        if let Some(because) = self.closed {
+            self.skip(name, because);
+            return None;
+        }
         self.observer.started(name);
         let began = Instant::now();
-        let found = check.await;
+        let found = tokio::select! {
+            biased;
+            () = self.interrupt.pressed() => Err(Finding::Interrupted),
+            found = check => found,
+        };
+        self.conclude(name, began, found)
+    }
+
+    fn conclude<T>(&mut self, name: &str, began: Instant, found: Found<(String, T)>) -> Option<T> {
         let (outcome, detail, value) = match found {
             Ok((detail, value)) => (Outcome::Passed, detail, Some(value)),
+            Err(Finding::Interrupted) => {
+                self.close(INTERRUPTED);
+                (Outcome::Skipped, INTERRUPTED.to_owned(), None)
+            }
             Err(finding) => (Outcome::Failed, describe(&finding), None),
         };
         self.observer.observe(match outcome {
-            Outcome::Failed => Event::StepFailed {
+            Outcome::Failed | Outcome::Skipped => Event::StepFailed {
                 step: name.to_owned(),
                 reason: detail.clone(),
             },
-            Outcome::Passed | Outcome::Skipped => Event::StepDone {
+            Outcome::Passed => Event::StepDone {
                 step: name.to_owned(),
                 changed: true,
                 detail: Some(detail.clone()),
@@ -123,13 +184,19 @@ impl Run<'_> {
         value
     }
 
-    fn skip(&mut self, names: &[&str], because: &str) {
-        self.checks.extend(names.iter().map(|name| Check {
-            name: (*name).to_owned(),
+    /// Lets no further check be tried, for the first reason that was given.
+    fn close(&mut self, because: &'static str) {
+        self.closed.get_or_insert(because);
+    }
+
+    /// Notes a check that is not tried. What ended all of them is a better reason than what ended the one before.
+    fn skip(&mut self, name: &str, because: &str) {
+        self.checks.push(Check {
+            name: name.to_owned(),
             outcome: Outcome::Skipped,
             milliseconds: 0,
-            detail: because.to_owned(),
-        }));
+            detail: self.closed.unwrap_or(because).to_owned(),
+        });
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) enum Finding {
     /// Something is not as it must be.
     #[error("{0}")]
     Wrong(String),
+    /// Ctrl-C ended the check.
+    #[error("stopped by Ctrl-C")]
+    Interrupted,
     /// The shop did not answer.
     #[error(transparent)]
     Shop(#[from] ShopError),

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::shop::{Run, TestShop};
+use super::shop::TestShop;
 
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks until something holds.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
@@ -67,39 +67,6 @@ fn a_shop_comes_up_is_proved_changed_killed_taken_over_stopped_and_purged() {
     everything_killed_at_once_comes_back(&shop);
     a_stopped_shop_comes_back_with_its_data(&shop);
     purge_asks_first(&shop);
-}
-
-#[test]
-fn ctrl_c_ends_an_up_after_a_step_and_the_next_one_goes_on() {
-    let shop = TestShop::new();
-    let up = shop
-        .command(&["up", "--no-smoke"])
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    eventually("the first process is there", || {
-        shop.state().join("instances/redis-0/pid.json").exists()
-    });
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(up.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let ended = Run::of(&up.wait_with_output().unwrap());
-    ended.refused(
-        1,
-        &[
-            "stopped by Ctrl-C after the step",
-            "`shopctl up` goes on from here",
-        ],
-    );
-    let services = shop.pids(Some("order"));
-    assert!(services.is_empty(), "later steps were begun: {services:?}");
-    shop.succeed(&["up", "--no-smoke"]);
-    assert!(
-        shop.instances()
-            .iter()
-            .all(|instance| instance["state"] == "running")
-    );
 }
 
 fn all_instances_run(shop: &TestShop) {
@@ -171,7 +138,7 @@ fn durability_is_on(shop: &TestShop) {
     }
 }
 
-fn psql(shop: &TestShop, question: &str) -> String {
+pub(crate) fn psql(shop: &TestShop, question: &str) -> String {
     let output = Command::new("psql")
         .args([
             "-qtA",

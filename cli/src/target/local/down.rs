@@ -4,6 +4,7 @@ use super::lock::{LockPatience, WorkLock};
 use super::observe::{self, look};
 use super::{LocalError, LocalFolder};
 use crate::event::Observer;
+use crate::interrupt::Interrupt;
 use crate::plan::SupervisorSeen;
 use crate::supervisor::{Client, InstanceStatus, ensure_running};
 
@@ -16,7 +17,7 @@ pub async fn down(
     if !folder.exists()? {
         return Ok(false);
     }
-    let _lock = WorkLock::take(folder, "down", patience, observer).await?;
+    let _lock = WorkLock::take(folder, "down", patience, observer, &Interrupt::never()).await?;
     stop_all(folder, observer).await
 }
 

@@ -107,6 +107,12 @@ pub enum LocalError {
         /// The last step that was done.
         after: String,
     },
+    /// The user pressed Ctrl-C while a step waited.
+    #[error("failed to finish: stopped by Ctrl-C in the step \"{step}\", which is not done")]
+    InterruptedDuring {
+        /// The step.
+        step: String,
+    },
     /// Instances did not become ready.
     #[error("{error}")]
     NotReady {
@@ -156,6 +162,7 @@ impl LocalError {
                     .collect();
                 format!("not ready: {}", names.join(", "))
             }
+            Self::InterruptedDuring { .. } => "stopped by Ctrl-C, not done".to_owned(),
             other => other.to_string(),
         }
     }
@@ -191,7 +198,9 @@ impl LocalError {
                 vec![format!("it wrote:\n{}", output.join("\n"))]
             }
             Self::Seed { .. } => vec!["`shopctl logs product` shows its side of it".to_owned()],
-            Self::Interrupted { .. } => vec!["`shopctl up` goes on from here".to_owned()],
+            Self::Interrupted { .. } | Self::InterruptedDuring { .. } => {
+                vec!["`shopctl up` goes on from here".to_owned()]
+            }
             Self::NotReady { logs, .. } => logs.clone(),
             Self::Supervisor(error) => error.hint().into_iter().collect(),
             Self::Program { .. } | Self::Task { .. } => Vec::new(),

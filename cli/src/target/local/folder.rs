@@ -87,6 +87,11 @@ impl LocalFolder {
         self.state_dir().join("bin")
     }
 
+    /// The mark of the last proof.
+    pub(super) fn proof(&self) -> PathBuf {
+        self.state_dir().join("proof.json")
+    }
+
     /// An instance's configuration folder.
     pub(super) fn config(&self, instance: &str) -> PathBuf {
         self.folder.instance(instance).join("config")

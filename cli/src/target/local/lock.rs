@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use super::{LocalError, LocalFolder};
 use crate::event::Observer;
+use crate::interrupt::Interrupt;
 
 const STEP: &str = "wait for another shopctl";
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -53,6 +54,7 @@ impl WorkLock {
         command: &str,
         patience: LockPatience,
         observer: &dyn Observer,
+        interrupt: &Interrupt,
     ) -> Result<Self, LocalError> {
         let path = folder.lock();
         let mut file = open(&path)?;
@@ -77,7 +79,14 @@ impl WorkLock {
                         waited = true;
                     }
                     observer.waiting(STEP, format!("{holder} to end"));
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(LOOK_EVERY) => {}
+                        () = interrupt.pressed() => {
+                            let error = LocalError::InterruptedDuring { step: STEP.to_owned() };
+                            observer.failed(STEP, error.in_short());
+                            return Err(error);
+                        }
+                    }
                 }
                 Err(error) => return Err(LocalError::write(&path, error.into())),
             }

@@ -7,6 +7,7 @@
 //! | `export` | writes what instances would read, for people |
 //! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
 //! | `observe`, `up`, `ready`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
+//! | `proof` | what was proved to work, and when |
 //! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
 
 mod binary;
@@ -20,6 +21,7 @@ mod observe;
 mod ports;
 mod preflight;
 mod programs;
+mod proof;
 mod purge;
 mod ready;
 mod secrets;
@@ -37,6 +39,7 @@ pub use lock::{LockPatience, WorkLock};
 pub use ports::{Listener, listeners};
 pub use preflight::{Problem, preflight};
 pub use programs::{FoundProgram, find_program, version_is_at_least};
+pub use proof::{RunningDigest, forget_proof, note_proof};
 pub use purge::purge;
 pub use secrets::{load_secrets, placeholder_secrets};
 pub use status::{InstanceRow, ShopStatus, status};

@@ -8,6 +8,7 @@ use super::down::stop_all;
 use super::lock::{LockPatience, WorkLock};
 use super::{LocalError, LocalFolder};
 use crate::event::Observer;
+use crate::interrupt::Interrupt;
 
 /// Stops the shop and deletes its state folder. Touches nothing but a folder that is marked as this environment's.
 /// Says whether there was one.
@@ -19,7 +20,14 @@ pub async fn purge(
     if !folder.exists()? {
         return Ok(false);
     }
-    let _lock = WorkLock::take(folder, "down --purge", patience, observer).await?;
+    let _lock = WorkLock::take(
+        folder,
+        "down --purge",
+        patience,
+        observer,
+        &Interrupt::never(),
+    )
+    .await?;
     stop_all(folder, observer).await?;
     let step = format!("delete {}", folder.state_dir().display());
     observer.started(&*step);

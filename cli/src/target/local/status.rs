@@ -4,6 +4,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::observe::look;
+use super::proof::Proof;
 use super::{LocalError, LocalFolder};
 use crate::plan::SupervisorSeen;
 use crate::supervisor::{InstanceState, InstanceStatus};
@@ -18,6 +19,9 @@ pub struct ShopStatus {
     pub state_dir: String,
     /// The supervisor's pid; none when nobody keeps the instances running.
     pub supervisor: Option<i32>,
+    /// When the smoke test passed last on what the environment was then; none if something changed since.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub proved_at: Option<OffsetDateTime>,
     /// The instances, servers first.
     pub instances: Vec<InstanceRow>,
 }
@@ -58,6 +62,7 @@ pub async fn status(
         environment: folder.environment().to_owned(),
         state_dir: folder.state_dir().to_string_lossy().into_owned(),
         supervisor: None,
+        proved_at: None,
         instances: Vec::new(),
     };
     if !folder.exists()? {
@@ -65,6 +70,9 @@ pub async fn status(
     }
     let sight = look(folder).await?;
     status.supervisor = sight.supervisor_pid;
+    status.proved_at = Proof::load(folder)?
+        .filter(|proof| proof.holds_for(&sight.instances))
+        .map(|proof| proof.at);
     let supervised = sight.supervisor != SupervisorSeen::Absent;
     status.instances = sight
         .instances

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::binary::{ShopProgram, beside_shopctl};
 use super::lock::{LockPatience, WorkLock};
 use super::observe::{Sight, look};
 use super::preflight::{preflight, taken_ports};
 use super::programs::program_file;
+use super::proof::{Proof, forget_proof};
 use super::ready::{end_of, wait_ready, what_is_awaited};
 use super::specs::spec;
 use super::{LocalError, LocalFolder, ServerUser, files, load_secrets, secrets, tasks};
 use crate::catalogue::{Catalogue, ComponentKind};
 use crate::environment::Environment;
 use crate::event::{Event, Observer};
+use crate::interrupt::Interrupt;
 use crate::plan::{self, Action, Observed, Plan, Step, Wanted, WantedInstance, WantedTask, Wave};
 use crate::render::{Place, ProgramFile, RenderInput, RenderedInstance, SecretSet, render};
 use crate::shop::{Shop, seed};
@@ -33,6 +33,8 @@ pub struct Up<'a> {
     pub patience: LockPatience,
     /// Who is told what happens.
     pub observer: &'a dyn Observer,
+    /// Ctrl-C: ends it after the step that is under way, or while that one waits for others.
+    pub interrupt: Interrupt,
 }
 
 /// What came of it.
@@ -40,12 +42,16 @@ pub struct Up<'a> {
 pub struct UpOutcome {
     /// Whether anything was changed.
     pub changed: bool,
+    /// Whether what runs is what the last smoke test proved.
+    pub proved: bool,
     /// The plan that was carried out.
     pub plan: Plan,
     /// The running shop, as a client sees it.
     pub shop: Shop,
     /// Its secrets, for whoever proves that it works.
     pub secrets: SecretSet,
+    /// Keeps others from changing the shop. Held until the proof is over, too.
+    pub lock: WorkLock,
 }
 
 /// Everything that carrying out the plan needs.
@@ -57,7 +63,6 @@ struct Work<'a> {
     instances: Vec<RenderedInstance>,
     client: Option<Client>,
     shop: Shop,
-    interrupted: watch::Receiver<bool>,
 }
 
 /// Brings the shop up.
@@ -67,7 +72,7 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
     let programs =
         preflight(up.environment, up.catalogue, up.folder, user).map_err(LocalError::Unprepared)?;
     up.folder.make_state_dir()?;
-    let _lock = WorkLock::take(up.folder, "up", up.patience, up.observer).await?;
+    let lock = WorkLock::take(up.folder, "up", up.patience, up.observer, &up.interrupt).await?;
 
     let (secrets, missing_secrets) = load_secrets(up.folder, up.environment, up.catalogue)?;
     let program = ShopProgram::find(up.folder)?;
@@ -106,15 +111,21 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
         instances,
         client: None,
         shop,
-        interrupted: watch_for_interrupt(),
     };
     let changed = plan.has_work();
+    let proof = Proof::load(up.folder)?;
+    let proved = !changed && proof.is_some_and(|proof| proof.holds_for(&sight.instances));
+    if !proved {
+        forget_proof(up.folder)?;
+    }
     work.carry_out(&plan).await?;
     Ok(UpOutcome {
         changed,
+        proved,
         plan,
         shop: work.shop,
         secrets: work.secrets,
+        lock,
     })
 }
 
@@ -201,7 +212,7 @@ impl Work<'_> {
     async fn carry_out(&mut self, plan: &Plan) -> Result<(), LocalError> {
         for step in plan.steps.iter().filter(|step| step.needed) {
             self.up.observer.started(&*step.name);
-            match self.carry_out_step(step).await {
+            match self.carry_out_to_its_end(step).await {
                 Ok(()) => self.up.observer.observe(Event::StepDone {
                     step: step.name.clone(),
                     changed: true,
@@ -212,13 +223,29 @@ impl Work<'_> {
                     return Err(error);
                 }
             }
-            if *self.interrupted.borrow() {
+            if self.up.interrupt.is_pressed() {
                 return Err(LocalError::Interrupted {
                     after: step.name.clone(),
                 });
             }
         }
         Ok(())
+    }
+
+    /// Carries a step out, and says that Ctrl-C was heard if the step has to end first.
+    async fn carry_out_to_its_end(&mut self, step: &Step) -> Result<(), LocalError> {
+        let up = self.up;
+        let mut carried_out = std::pin::pin!(self.carry_out_step(step));
+        tokio::select! {
+            biased;
+            outcome = &mut carried_out => return outcome,
+            () = up.interrupt.pressed() => {}
+        }
+        if !matches!(step.action, Action::Apply { .. }) {
+            up.observer
+                .note(format!("Ctrl-C: ends after the step \"{}\"", step.name));
+        }
+        carried_out.await
     }
 
     async fn carry_out_step(&mut self, step: &Step) -> Result<(), LocalError> {
@@ -247,7 +274,18 @@ impl Work<'_> {
             Action::EnsureSupervisor => {
                 self.client().await?;
             }
-            Action::Apply { wave, stop_first } => self.apply(step, *wave, stop_first).await?,
+            Action::Apply { wave, stop_first } => {
+                // What was begun goes on in the supervisor; only the wait for it ends.
+                let interrupt = self.up.interrupt.clone();
+                tokio::select! {
+                    biased;
+                    outcome = self.apply(step, *wave, stop_first) => outcome?,
+                    () = interrupt.pressed() => {
+                        let step = step.name.clone();
+                        return Err(LocalError::InterruptedDuring { step });
+                    }
+                }
+            }
             Action::RunTask { instance, name } => {
                 let found = self.instances.iter().find(|found| found.name == *instance);
                 if let Some((instance, task)) = found.and_then(|instance| {
@@ -314,7 +352,6 @@ impl Work<'_> {
             .max()
             .unwrap_or(30);
         let observer = self.up.observer;
-        let mut interrupted = self.interrupted.clone();
         let client = self.client().await?;
         if !stop_first.is_empty() {
             client.stop(stop_first).await?;
@@ -328,11 +365,7 @@ impl Work<'_> {
                 observer.waiting(&*step.name, waiting_for);
             }
         });
-        let outcome = tokio::select! {
-            outcome = ready => outcome,
-            _ = interrupted.wait_for(|interrupted| *interrupted) => return Ok(()),
-        };
-        outcome.map_err(|error| self.not_ready(error))?;
+        ready.await.map_err(|error| self.not_ready(error))?;
         if last {
             self.program.remove_others(self.up.folder)?;
         }
@@ -358,18 +391,4 @@ impl Work<'_> {
             .collect();
         LocalError::NotReady { error, logs }
     }
-}
-
-/// Becomes true at the first Ctrl-C. A second one ends the process as it would without us.
-fn watch_for_interrupt() -> watch::Receiver<bool> {
-    let (sender, receiver) = watch::channel(false);
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            let _ = sender.send(true);
-        }
-        if tokio::signal::ctrl_c().await.is_ok() {
-            std::process::exit(130);
-        }
-    });
-    receiver
 }

@@ -1,0 +1,92 @@
+//! Ctrl-C: the first asks the work to end at its next good moment, the second ends it where it is.
+//!
+//! Whoever does the work waits for [`Interrupt::pressed`] where it may stop; whoever started it drops it at
+//! [`Interrupt::insisted`].
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// How often Ctrl-C was pressed since this began to watch.
+#[derive(Clone, Debug)]
+pub struct Interrupt {
+    presses: watch::Receiver<u32>,
+}
+
+impl Interrupt {
+    /// Watches from now on: Ctrl-C does not end the process any more. Needs a runtime.
+    pub fn watch() -> Self {
+        // Where it cannot be watched it ends the process as ever.
+        let Ok(mut signals) = signal(SignalKind::interrupt()) else {
+            return Self::never();
+        };
+        let (sender, presses) = watch::channel(0);
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                sender.send_modify(|presses| *presses += 1);
+            }
+        });
+        Self { presses }
+    }
+
+    /// One that never comes.
+    pub fn never() -> Self {
+        Self {
+            presses: watch::channel(0).1,
+        }
+    }
+
+    /// Whether Ctrl-C was pressed.
+    pub fn is_pressed(&self) -> bool {
+        *self.presses.borrow() > 0
+    }
+
+    /// Waits for the first Ctrl-C.
+    pub async fn pressed(&self) {
+        self.times(1).await;
+    }
+
+    /// Waits for the second Ctrl-C.
+    pub async fn insisted(&self) {
+        self.times(2).await;
+    }
+
+    async fn times(&self, number: u32) {
+        let mut presses = self.presses.clone();
+        if presses
+            .wait_for(|presses| *presses >= number)
+            .await
+            .is_err()
+        {
+            // Nobody watches, so nobody can press.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_second_press_is_told_from_the_first() {
+        let (sender, presses) = watch::channel(0);
+        let interrupt = Interrupt { presses };
+        assert!(!interrupt.is_pressed());
+        sender.send_replace(1);
+        interrupt.pressed().await;
+        let insisted = tokio::time::timeout(Duration::from_millis(20), interrupt.insisted());
+        assert!(insisted.await.is_err(), "one press was taken for two");
+        sender.send_replace(2);
+        interrupt.insisted().await;
+    }
+
+    #[tokio::test]
+    async fn where_nobody_watches_it_never_comes() {
+        let pressed = tokio::time::timeout(Duration::from_millis(20), async {
+            Interrupt::never().pressed().await;
+        });
+        assert!(pressed.await.is_err());
+    }
+}
