@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod plan;
 pub mod project;
 pub mod render;
+pub mod report;
 pub mod shop;
 pub mod smoke;
 pub mod supervisor;

@@ -1,0 +1,205 @@
+//! The verdict of a load test. Pure: no clock, no file, and the same values give the same verdict for ever.
+
+use super::model::{Comparison, LoadReport, Reason};
+use super::samples::GeneratorPoint;
+use super::summary::Measure;
+use super::verdict::Verdict;
+
+/// The share of all cores from which on the load generator is out of CPU in a second.
+const BUSY: f64 = 0.9;
+/// The share of such seconds from which on it was out of CPU as a whole.
+const TOO_OFTEN: f64 = 0.1;
+/// The share of its time in which it may wait for a core: half means that it waited as long as it ran.
+const TOO_LONG: f64 = 0.5;
+
+/// Whether the load generator was out of CPU: it used all cores too often, or waited for one longer than it ran.
+/// `None`: nobody looked.
+pub(super) fn out_of_cpu(points: &[GeneratorPoint], cores_available: f64) -> Option<bool> {
+    if points.is_empty() {
+        return None;
+    }
+    let busy = points
+        .iter()
+        .filter(|point| point.cpu >= BUSY * cores_available)
+        .count();
+    let used: f64 = points.iter().map(|point| point.cpu).sum();
+    let waiting: f64 = points.iter().filter_map(|point| point.waiting).sum();
+    Some(busy as f64 > TOO_OFTEN * points.len() as f64 || waiting > TOO_LONG * (used + waiting))
+}
+
+/// How far the load was really offered.
+#[derive(Clone, Copy, Debug)]
+struct Offered {
+    /// All that was asked for was begun.
+    wholly: bool,
+    /// What was begun was measured by a generator that had time to.
+    trustworthy: bool,
+}
+
+fn offered(report: &LoadReport) -> Offered {
+    let trustworthy = !report.interrupted && report.generator.saturated == Some(false);
+    Offered {
+        wholly: trustworthy && report.totals.dropped_iterations == 0,
+        trustworthy,
+    }
+}
+
+/// Judges each objective.
+///
+/// One that holds under less than the load that was asked for shows nothing, so it is unknown. A latency or an error
+/// that is too high under less load is a failure all the same, unless the generator may have measured itself. A rate
+/// that is too low may be the generator's fault whenever load was left out.
+pub(super) fn judge_objectives(report: &mut LoadReport) {
+    let offered = offered(report);
+    for objective in &mut report.objectives {
+        let Some(measured) = objective.measured else {
+            objective.verdict = Verdict::Unknown;
+            continue;
+        };
+        let counts = match Measure::named(&objective.name) {
+            Some(Measure::RequestsPerSecond) => offered.wholly,
+            _ => offered.trustworthy,
+        };
+        objective.verdict = match objective.comparison.holds(measured, objective.limit) {
+            true if offered.wholly => Verdict::Pass,
+            false if counts => Verdict::Fail,
+            _ => Verdict::Unknown,
+        };
+    }
+}
+
+/// The verdict and its reasons, from a report whose objectives and accounting have been judged.
+///
+/// A wrong count, a failed check, an answer that says the shop broke, and a missed objective are failures whatever
+/// else there is. Then, what was not measured is unknown.
+pub(super) fn judge(report: &LoadReport) -> (Verdict, Vec<Reason>) {
+    let mut reasons = failures(report);
+    reasons.extend(doubts(report));
+    reasons.sort_by_key(|reason| reason.verdict != Verdict::Fail);
+    (
+        Verdict::all(reasons.iter().map(|reason| reason.verdict)),
+        reasons,
+    )
+}
+
+fn failures(report: &LoadReport) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut add = |verdict, text| reasons.push(Reason { verdict, text });
+    for check in report
+        .accounting
+        .iter()
+        .flat_map(|accounting| &accounting.checks)
+    {
+        if check.verdict == Verdict::Pass {
+            continue;
+        }
+        let found = check
+            .found
+            .map_or_else(|| "not looked at".to_owned(), |found| found.to_string());
+        let detail = if check.detail.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", check.detail)
+        };
+        add(
+            check.verdict,
+            format!(
+                "{}: expected {}, found {found}{detail}",
+                check.name, check.expected
+            ),
+        );
+    }
+    for check in report
+        .totals
+        .checks
+        .by_name
+        .iter()
+        .filter(|check| check.failed > 0)
+    {
+        let all = check.passed + check.failed;
+        add(
+            Verdict::Fail,
+            format!(
+                "check \"{}\" failed {} of {all} times",
+                check.name, check.failed
+            ),
+        );
+    }
+    for (status, count) in report.totals.statuses.range(500..600) {
+        add(
+            Verdict::Fail,
+            format!("{count} answers with status {status}"),
+        );
+    }
+    for objective in &report.objectives {
+        if objective.verdict == Verdict::Pass {
+            continue;
+        }
+        let Some(measured) = objective.measured else {
+            add(
+                Verdict::Unknown,
+                format!("{} was not measured", objective.name),
+            );
+            continue;
+        };
+        let side = match objective.comparison {
+            Comparison::AtMost => "at most",
+            Comparison::AtLeast => "at least",
+        };
+        let unit = match objective.unit.as_str() {
+            "ratio" => String::new(),
+            unit => format!(" {unit}"),
+        };
+        let doubt = match (
+            objective.verdict,
+            objective.comparison.holds(measured, objective.limit),
+        ) {
+            (Verdict::Fail, _) => "",
+            (_, true) => ", which shows nothing under less load",
+            (_, false) => ", which may be the load generator's doing",
+        };
+        add(
+            objective.verdict,
+            format!(
+                "{} is {measured}{unit} and must be {side} {}{unit}{doubt}",
+                objective.name, objective.limit
+            ),
+        );
+    }
+    reasons
+}
+
+fn doubts(report: &LoadReport) -> Vec<Reason> {
+    let totals = &report.totals;
+    let doubts = [
+        (
+            report.interrupted,
+            "it was interrupted, so the load was not offered for as long as was asked for"
+                .to_owned(),
+        ),
+        (totals.requests == 0, "no request was measured".to_owned()),
+        (
+            totals.dropped_iterations > 0,
+            format!(
+                "{} iterations were dropped, so the load was not wholly offered",
+                totals.dropped_iterations
+            ),
+        ),
+        (
+            report.generator.saturated == Some(true),
+            "the load generator was out of CPU, so the load was not really offered".to_owned(),
+        ),
+        (
+            report.generator.saturated.is_none(),
+            "nobody saw whether the load generator was out of CPU".to_owned(),
+        ),
+    ];
+    doubts
+        .into_iter()
+        .filter(|(applies, _)| *applies)
+        .map(|(_, text)| Reason {
+            verdict: Verdict::Unknown,
+            text,
+        })
+        .collect()
+}

@@ -1,0 +1,8 @@
+//! Reports: what is computed, what is written, and what the real binary says of it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod accounting;
+mod fixture;
+mod judging;
+mod samples;
