@@ -11,7 +11,7 @@ use crate::render::{Secret, SecretSet};
 
 /// The database server's component, its port and the setting that names the database.
 const SERVER: (&str, &str, &str) = ("postgres", "postgres", "database");
-/// The role that may read everything, and the secret with its password.
+/// The role that reads what the services' migrations grant to it, and the secret with its password.
 const ROLE: (&str, &str) = ("shop_auditor", "postgres-auditor");
 /// How long the server may take to let us in, and to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,7 +111,7 @@ impl Auditor {
     pub async fn remains(&self, tag: &str) -> Result<TestRemains, AuditError> {
         let row = self
             .one(
-                "SELECT (SELECT count(*) FROM auth.accounts WHERE test_tag = $1) AS accounts,
+                "SELECT (SELECT coalesce(sum(accounts), 0)::bigint FROM auth.test_accounts WHERE tag = $1) AS accounts,
                         (SELECT count(*) FROM product.products WHERE tag = $1) AS products,
                         (SELECT count(*) FROM orders.orders WHERE tag = $1)
                         + (SELECT count(*) FROM orders.claims WHERE tag = $1) AS orders",
@@ -131,7 +131,7 @@ impl Auditor {
             .one(
                 "SELECT coalesce(array_agg(DISTINCT tag), '{}') AS tags FROM (
                      SELECT tag, created_at FROM product.products
-                     UNION ALL SELECT test_tag, created_at FROM auth.accounts
+                     UNION ALL SELECT tag, first_created_at FROM auth.test_accounts
                      UNION ALL SELECT tag, created_at FROM orders.orders
                      UNION ALL SELECT tag, created_at FROM orders.claims
                  ) AS tagged

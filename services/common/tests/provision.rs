@@ -142,16 +142,52 @@ fn a_service_s_role_owns_its_schema_and_sees_no_other() {
         refused.to_string().contains("permission denied"),
         "{refused}"
     );
+}
 
-    let mut auditor = setting.connect("auditor").unwrap();
-    assert_eq!(setting.value(&mut auditor, read).unwrap(), "7");
-    let changed = setting
-        .value(&mut auditor, "DELETE FROM stock.pieces RETURNING '1'")
-        .unwrap_err();
-    assert!(
-        changed.to_string().contains("permission denied"),
-        "{changed}"
+#[test]
+fn the_accountant_reads_what_it_is_granted_and_nothing_else() {
+    let setting = Setting::new();
+    setting.provision();
+    let name = &setting.name;
+    // As it was provisioned before.
+    let mut superuser = setting
+        .connect_with(Role::Superuser.name(), &setting.superuser)
+        .unwrap();
+    let mut execute = |statement: String| {
+        let statement = sqlx::AssertSqlSafe(statement);
+        let executed = sqlx::raw_sql(statement).execute(&mut superuser);
+        setting.runtime.block_on(executed).unwrap();
+    };
+    execute(format!("GRANT pg_read_all_data TO {name}_auditor"));
+    let change = format!("let role {name}_auditor no longer read everything");
+    assert_eq!(setting.provision(), [change]);
+
+    execute(
+        "CREATE TABLE books.pages (sum int); CREATE TABLE books.keys (word text); INSERT INTO books.pages VALUES (7)"
+            .to_owned(),
     );
+    let mut auditor = setting.connect("auditor").unwrap();
+    let read = "SELECT sum::text FROM books.pages";
+    let refused = setting.value(&mut auditor, read).unwrap_err();
+    assert!(
+        refused.to_string().contains("permission denied"),
+        "{refused}"
+    );
+    execute(format!(
+        "GRANT USAGE ON SCHEMA books TO {name}_auditor; GRANT SELECT ON books.pages TO {name}_auditor"
+    ));
+    assert_eq!(setting.value(&mut auditor, read).unwrap(), "7");
+    for refused in [
+        "SELECT count(*)::text FROM books.keys",
+        "DELETE FROM books.pages RETURNING '1'",
+        "SELECT rolpassword::text FROM pg_authid LIMIT 1",
+    ] {
+        let error = setting.value(&mut auditor, refused).unwrap_err();
+        assert!(
+            error.to_string().contains("permission denied"),
+            "{refused}: {error}"
+        );
+    }
 }
 
 #[test]

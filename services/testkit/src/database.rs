@@ -25,7 +25,7 @@ pub enum Role {
     Product,
     /// Owns the schema `orders`.
     Order,
-    /// Reads everything, for the accounting of drills.
+    /// Reads what the services' migrations grant to it, for the accounting.
     Auditor,
 }
 
@@ -175,6 +175,22 @@ impl Database<'_> {
             self.port(),
             self.name
         )
+    }
+
+    /// The tables and views of a schema of which a role may read at least a column, in order of their names.
+    pub async fn readable(&self, role: Role, schema: &str) -> Vec<String> {
+        let mut connection = self.connect(Role::Superuser).await;
+        let names = sqlx::query_scalar(
+            "SELECT relname::text FROM pg_class
+             WHERE relnamespace = $2::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'f')
+                AND has_any_column_privilege($1, oid, 'SELECT') AND has_schema_privilege($1, $2, 'USAGE')
+             ORDER BY relname COLLATE \"C\"",
+        );
+        let names = names.bind(role.name()).bind(schema);
+        names
+            .fetch_all(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("failed to ask what {} may read: {error}", role.name()))
     }
 
     /// One connection.

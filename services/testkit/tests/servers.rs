@@ -38,15 +38,42 @@ async fn a_database_has_a_schema_for_each_role_and_nobody_enters_anothers() {
             .and_then(|error| error.code().map(Into::into)),
         Some("42501".to_owned())
     );
-    let mut auditor = database.connect(Role::Auditor).await;
-    auditor
-        .execute("SELECT * FROM product.thing")
+}
+
+#[tokio::test]
+async fn what_a_role_may_read_is_listed() {
+    let database = Postgres::shared().database().await;
+    let mut product = database.connect(Role::Product).await;
+    product
+        .execute(
+            "CREATE TABLE secret (id int); CREATE TABLE open (id int, price int);
+             GRANT SELECT (id) ON open TO shop_auditor",
+        )
         .await
         .unwrap();
-    auditor
-        .execute("DELETE FROM product.thing")
+    assert_eq!(
+        database.readable(Role::Product, "product").await,
+        ["open", "secret"]
+    );
+    let nothing: [&str; 0] = [];
+    assert_eq!(database.readable(Role::Auditor, "product").await, nothing);
+    product
+        .execute("GRANT USAGE ON SCHEMA product TO shop_auditor")
         .await
-        .unwrap_err();
+        .unwrap();
+    assert_eq!(database.readable(Role::Auditor, "product").await, ["open"]);
+    let mut auditor = database.connect(Role::Auditor).await;
+    auditor
+        .execute("SELECT id FROM product.open")
+        .await
+        .unwrap();
+    for refused in [
+        "SELECT * FROM product.open",
+        "SELECT id FROM product.secret",
+        "DELETE FROM product.open",
+    ] {
+        auditor.execute(refused).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

@@ -15,9 +15,8 @@ pub struct ProvisionConfig {
     /// A role and its schema for each service.
     #[serde(default)]
     pub roles: Vec<RoleConfig>,
-    /// A role that may read everything and change nothing.
-    #[serde(default)]
-    pub auditor: Option<AuditorConfig>,
+    /// The accountant's role.
+    pub auditor: AuditorConfig,
 }
 
 /// `[postgres]`: the server, and who may change it.
@@ -48,7 +47,7 @@ pub struct RoleConfig {
     pub password_file: SecretFile,
 }
 
-/// `[auditor]`: a role that may read everything.
+/// `[auditor]`: a role that changes nothing and reads what the services' migrations grant to it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuditorConfig {

@@ -52,17 +52,13 @@ pub async fn provision(config: &ProvisionConfig) -> Result<Vec<String>, Provisio
         session.role(&role.name, &role.password_file).await?;
         session.search_path(role).await?;
     }
-    if let Some(auditor) = &config.auditor {
-        session.role(&auditor.name, &auditor.password_file).await?;
-        session.reader(&auditor.name).await?;
-    }
+    let auditor = &config.auditor;
+    session.role(&auditor.name, &auditor.password_file).await?;
+    session.narrow(&auditor.name).await?;
+    // After every role: a service that can connect can also grant to each of them what its migrations say.
     session.database(database).await?;
-    let names = config
-        .roles
-        .iter()
-        .map(|role| &role.name)
-        .chain(config.auditor.iter().map(|auditor| &auditor.name));
-    for name in names {
+    let services = config.roles.iter().map(|role| &role.name);
+    for name in services.chain([&auditor.name]) {
         session.access(database, name).await?;
     }
 
@@ -165,20 +161,20 @@ impl Session {
         self.change(statement, change).await
     }
 
-    /// A role that may read everything.
-    async fn reader(&mut self, name: &SqlName) -> Result<(), ProvisionError> {
+    /// A role that may read what it is granted, and not everything, passwords' hashes among it, as it once did.
+    async fn narrow(&mut self, name: &SqlName) -> Result<(), ProvisionError> {
         let member: bool = self
             .look(
                 "SELECT pg_has_role($1, $2, 'MEMBER')",
                 &[name.as_str(), "pg_read_all_data"],
             )
             .await?;
-        if member {
+        if !member {
             return Ok(());
         }
-        let statement = format!("GRANT pg_read_all_data TO {name}");
-        self.change(statement, format!("let role {name} read everything"))
-            .await
+        let statement = format!("REVOKE pg_read_all_data FROM {name}");
+        let change = format!("let role {name} no longer read everything");
+        self.change(statement, change).await
     }
 
     /// The database, closed to everybody who is not let in.

@@ -165,6 +165,24 @@ async fn an_attempt_repeated_after_a_lost_connection_recognizes_its_own_decision
 }
 
 #[tokio::test]
+async fn the_accountant_reads_orders_keys_and_refusals_and_changes_nothing() {
+    let (database, _pool) = database().await;
+    assert_eq!(
+        database.readable(Role::Auditor, "orders").await,
+        ["claims", "orders", "refusals"]
+    );
+    let auditor = database.pool(Role::Auditor, 1).await;
+    for statement in [
+        "DELETE FROM orders.orders",
+        "UPDATE orders.claims SET tag = NULL",
+        "INSERT INTO orders.refusals SELECT gen_random_uuid(), 'sold_out', gen_random_uuid(), 1",
+        "SELECT FROM orders.claims FOR UPDATE",
+    ] {
+        sqlx::query(statement).execute(&auditor).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn the_table_of_keys_refuses_a_key_that_cannot_stand_in_a_path() {
     let (_database, pool) = database().await;
     for (key, violated) in [

@@ -56,6 +56,31 @@ async fn the_order_service_takes_stock_and_touches_nothing_else_of_product() {
 }
 
 #[tokio::test]
+async fn the_accountant_reads_what_it_counts_and_changes_nothing() {
+    let database = migrated().await;
+    assert_eq!(
+        database.readable(Role::Auditor, "product").await,
+        [
+            "holds",
+            "products",
+            "sale_counters",
+            "sales",
+            "stock",
+            "stock_receipts"
+        ]
+    );
+    let auditor = database.pool(Role::Auditor, 1).await;
+    for statement in [
+        "UPDATE product.stock SET free = free",
+        "DELETE FROM product.holds",
+        "SELECT FROM product.stock FOR UPDATE",
+        "SELECT product.expire_holds(1)",
+    ] {
+        sqlx::query(statement).execute(&auditor).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn nobody_but_the_owner_executes_more_than_the_contract() {
     let database = migrated().await;
     let owner = database.pool(Role::Product, 1).await;
@@ -73,6 +98,7 @@ async fn nobody_but_the_owner_executes_more_than_the_contract() {
     };
     assert_eq!(executable(Role::Order).await, ["flash_sale", "take_stock"]);
     assert!(executable(Role::Auth).await.is_empty());
+    assert!(executable(Role::Auditor).await.is_empty());
     assert_eq!(executable(Role::Product).await.len(), 11);
 }
 
