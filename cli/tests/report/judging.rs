@@ -7,6 +7,9 @@ use shopctl::report::{Books, LoadFacts, LoadReport, Samples, Verdict};
 
 use crate::fixture::{facts, samples};
 
+/// What a test changes, and words that the report then says.
+type Case<'a> = (&'a str, &'a dyn Fn(&mut LoadFacts, &mut Samples));
+
 /// A minute of a few requests a second: quick to make, and held to as much.
 fn small() -> (LoadFacts, Samples) {
     let mut facts = facts();
@@ -67,7 +70,7 @@ fn a_good_run_passes_without_reasons() {
 
 #[test]
 fn what_does_not_hold_fails_and_is_named() {
-    let cases: [(&str, &dyn Fn(&mut LoadFacts, &mut Samples)); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             "latencyP95 is 2000 ms and must be at most 200 ms",
             &|_, samples| slow(samples),
@@ -113,28 +116,28 @@ fn what_does_not_hold_fails_and_is_named() {
 
 #[test]
 fn load_that_was_not_really_offered_shows_nothing() {
-    let cases: [(&str, &dyn Fn(&mut LoadFacts, &mut Samples)); 8] = [
+    let cases: [Case<'_>; 8] = [
         ("interrupted", &|facts, _| facts.interrupted = true),
         ("1 iterations were dropped", &|_, samples| {
-            samples.dropped_iterations = 1
+            samples.dropped_iterations = 1;
         }),
         ("out of CPU", &|_, samples| {
             samples
                 .generator
                 .iter_mut()
-                .for_each(|point| point.cpu = 1.9)
+                .for_each(|point| point.cpu = 1.9);
         }),
         ("out of CPU", &|_, samples| {
             samples
                 .generator
                 .iter_mut()
-                .for_each(|point| point.waiting = Some(0.4))
+                .for_each(|point| point.waiting = Some(0.4));
         }),
         ("nobody saw whether", &|_, samples| {
-            samples.generator.clear()
+            samples.generator.clear();
         }),
         ("no request was measured", &|_, samples| {
-            samples.requests.clear()
+            samples.requests.clear();
         }),
         ("the books were not asked for", &|_, samples| {
             lost_order(samples);
