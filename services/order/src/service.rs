@@ -50,7 +50,11 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let redis = Redis::start(&config.redis, shutdown.clone());
     let readiness = readiness(&postgres, &keys, &redis);
 
-    let options = connect_options(&config.postgres, &config.instance)?;
+    // Nobody waits for a decision for longer than this, so Postgres need not work on one for longer either: what it has
+    // not committed by then it takes back, with its locks.
+    let patience = settings.batcher().patience.as_millis().to_string();
+    let options = connect_options(&config.postgres, &config.instance)?
+        .options([("statement_timeout", patience.as_str())]);
     let (batcher, deciding) =
         Batcher::new(settings.batcher(), || PostgresDecider::new(options.clone()));
     let (locks, releasing) = SaleLocks::new(redis, settings.lock_lifetime());

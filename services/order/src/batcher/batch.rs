@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::queue::Undecided;
@@ -15,11 +16,18 @@ use crate::sale_lock::HeldLock;
 pub(super) struct Pending {
     pub(super) request: OrderRequest,
     pub(super) answer: oneshot::Sender<Result<Decision, Undecided>>,
+    /// When its caller stops waiting.
+    pub(super) deadline: Instant,
     /// Released when this is dropped: after the decision, or when nobody waits for one any more.
     pub(super) lock: Option<HeldLock>,
 }
 
 impl Pending {
+    /// Whether its caller still waits for a decision.
+    fn is_awaited(&self, now: Instant) -> bool {
+        !self.answer.is_closed() && now < self.deadline
+    }
+
     /// Tells the caller, if it is still there, and only then releases its lock.
     fn hear(self, answer: Result<Decision, Undecided>) {
         let _gone = self.answer.send(answer);
@@ -43,8 +51,9 @@ impl Batch {
         let mut batch = Self::default();
         let mut later = Vec::new();
         let mut places: HashMap<(Uuid, IdempotencyKey), usize> = HashMap::new();
+        let now = Instant::now();
         for pending in arrived {
-            if pending.answer.is_closed() {
+            if !pending.is_awaited(now) {
                 continue;
             }
             let request = &pending.request;
@@ -86,8 +95,15 @@ impl Batch {
 
     /// Drops the orders that nobody waits for any more. If one of them has been decided already, its key tells.
     pub(super) fn forget_abandoned(&mut self) {
+        let now = Instant::now();
         self.waiters
-            .retain(|waiters| waiters.iter().any(|pending| !pending.answer.is_closed()));
+            .retain(|waiters| waiters.iter().any(|pending| pending.is_awaited(now)));
+    }
+
+    /// When the last caller stops waiting: no attempt has to last any longer.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let all = self.waiters.iter().flatten();
+        all.map(|pending| pending.deadline).max()
     }
 
     /// The first half and the rest.
@@ -124,6 +140,8 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::order::Outcome;
 
@@ -145,6 +163,7 @@ mod tests {
             Pending {
                 request,
                 answer,
+                deadline: Instant::now() + Duration::from_mins(1),
                 lock: None,
             },
             answers,
@@ -210,6 +229,21 @@ mod tests {
         drop((first_answer, third_answer));
         batch.forget_abandoned();
         assert_eq!(keys(&batch), ["a"]);
+    }
+
+    #[test]
+    fn a_batch_lasts_as_long_as_its_most_patient_caller_and_an_order_whose_time_is_up_is_forgotten()
+    {
+        let ((mut first, _a), (second, _b)) = (pending(0, "a", 1), pending(0, "b", 1));
+        let last = second.deadline;
+        first.deadline = Instant::now();
+        let (mut batch, _) = Batch::merge([second]);
+        assert_eq!(batch.deadline(), Some(last));
+        batch.waiters.push(vec![first]);
+        assert_eq!(batch.deadline(), Some(last));
+        batch.forget_abandoned();
+        assert_eq!(keys(&batch), ["b"]);
+        assert_eq!(Batch::default().deadline(), None);
     }
 
     #[test]

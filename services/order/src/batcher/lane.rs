@@ -134,12 +134,14 @@ impl<D: Decide> Lane<D> {
         }
     }
 
-    /// One attempt, with an end: a decider that hangs is given up, which closes its connection.
+    /// One attempt, which ends when nobody waits for it any more: a decider that hangs then is given up, which closes
+    /// its connection. What it was deciding is unknown until its key comes again.
     async fn attempt(&mut self, batch: &Batch) -> Result<Vec<Verdict>, Attempt> {
         metrics::histogram!("shop_order_batch_size").record(batch.len() as f64);
         let began = Instant::now();
         let requests = batch.requests();
-        let decided = tokio::time::timeout(self.settings.patience, self.decider.decide(&requests));
+        let deadline = batch.deadline().unwrap_or_else(tokio::time::Instant::now);
+        let decided = tokio::time::timeout_at(deadline, self.decider.decide(&requests));
         let result = decided.await.unwrap_or_else(|_| {
             Err(Attempt::Interrupted(sqlx::Error::Io(
                 std::io::ErrorKind::TimedOut.into(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::batch::Pending;
 use super::lane::{Decide, Lane};
@@ -76,17 +77,19 @@ impl Batcher {
         lock: Option<HeldLock>,
     ) -> Result<Decision, Undecided> {
         let (answer, decided) = oneshot::channel();
+        let deadline = Instant::now() + self.patience;
         let lane = &self.lanes[lane_of(&request, self.lanes.len())];
         lane.try_send(Pending {
             request,
             answer,
+            deadline,
             lock,
         })
         .map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Undecided::Busy,
             mpsc::error::TrySendError::Closed(_) => Undecided::Unavailable,
         })?;
-        match tokio::time::timeout(self.patience, decided).await {
+        match tokio::time::timeout_at(deadline, decided).await {
             Ok(Ok(decision)) => decision,
             // Time is up, or the lane has ended.
             Ok(Err(_)) | Err(_) => Err(Undecided::Unavailable),

@@ -5,6 +5,7 @@
 mod api;
 mod faults;
 mod model;
+mod stalls;
 mod store;
 mod support;
 mod together;

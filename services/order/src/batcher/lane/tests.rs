@@ -250,6 +250,43 @@ async fn a_decider_that_hangs_is_given_up_and_asked_again() {
     batcher.decide(order("b", 1), None).await.unwrap();
 }
 
+/// Callers have their own deadline, so a lane that asked longer than the last of them waits would only keep the next
+/// ones waiting.
+#[tokio::test]
+async fn a_decider_that_hangs_holds_its_lane_no_longer_than_somebody_waits() {
+    let (decider, gate) = (Scripted::default(), tokio::sync::Semaphore::new(0));
+    decider.0.lock().unwrap().gate = Some(Arc::new(gate));
+    let (lane, arriving) = mpsc::channel(8);
+    let settings = BatcherSettings {
+        patience: Duration::from_hours(1),
+        ..SETTINGS
+    };
+    tokio::spawn(Lane::new(arriving, decider.clone(), settings).run());
+    let mut answers = Vec::new();
+    for (key, patience) in [("a", 50), ("b", 20_000)] {
+        let (answer, heard) = tokio::sync::oneshot::channel();
+        answers.push(heard);
+        let pending = Pending {
+            request: order(key, 1),
+            answer,
+            deadline: tokio::time::Instant::now() + Duration::from_millis(patience),
+            lock: None,
+        };
+        lane.send(pending).await.unwrap();
+        until(|| {
+            decider
+                .attempts()
+                .iter()
+                .flatten()
+                .any(|asked| asked == key)
+        })
+        .await;
+        decider.0.lock().unwrap().gate = None;
+    }
+    answers.pop().unwrap().await.unwrap().unwrap();
+    answers.pop().unwrap().await.unwrap_err();
+}
+
 #[tokio::test]
 async fn a_full_queue_turns_the_next_order_away_at_once() {
     let settings = BatcherSettings {

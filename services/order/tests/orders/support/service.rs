@@ -116,7 +116,9 @@ impl World {
              [http]\nlisten = \"127.0.0.1:{port}\"\nadminListen = \"127.0.0.1:{admin_port}\"\ndrainSeconds = 5\n\
              [tokens]\njwksFile = \"{}\"\n\
              [postgres]\nhost = \"127.0.0.1\"\nport = {postgres_port}\ndatabase = \"{}\"\nuser = \"shop_order\"\n\
-             passwordFile = \"{}\"\n{}[order]\n{settings}\n",
+             passwordFile = \"{}\"\n\
+             # Longer than any test waits: whatever ends a decision, it is not this.\n\
+             statementTimeoutMilliseconds = 60000\n{}[order]\n{settings}\n",
             jwks.display(),
             self.database_name,
             self.order_password.display(),

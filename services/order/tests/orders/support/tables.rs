@@ -112,12 +112,24 @@ pub(crate) struct StockGate {
 impl StockGate {
     /// Locks the row.
     pub(crate) async fn close(pool: &PgPool, product_id: Uuid) -> Self {
+        let row = "SELECT FROM product.stock WHERE product_id = $1 FOR UPDATE";
+        Self::lock(pool, row, product_id).await
+    }
+
+    /// Locks what a customer has bought in sales instead: a decision that waits there has taken its stock already.
+    pub(crate) async fn close_counter(pool: &PgPool, customer_id: Uuid) -> Self {
+        let row = "SELECT FROM product.sale_counters WHERE customer_id = $1 FOR UPDATE";
+        Self::lock(pool, row, customer_id).await
+    }
+
+    async fn lock(pool: &PgPool, row: &'static str, id: Uuid) -> Self {
         let mut transaction = pool.begin().await.unwrap();
-        sqlx::query("SELECT FROM product.stock WHERE product_id = $1 FOR UPDATE")
-            .bind(product_id)
+        let locked = sqlx::query(row)
+            .bind(id)
             .execute(&mut *transaction)
             .await
             .unwrap();
+        assert_eq!(locked.rows_affected(), 1);
         Self {
             pool: pool.clone(),
             transaction,
@@ -143,10 +155,26 @@ impl StockGate {
         eventually("a session that waits for a lock", super::SOON, check).await;
     }
 
+    /// The processes of the sessions that wait for a lock and decide orders.
+    pub(crate) async fn waiting_deciders(&self) -> Vec<i32> {
+        deciders(&self.pool, "AND wait_event_type = 'Lock'").await
+    }
+
     /// Lets the decisions go on.
     pub(crate) async fn open(self) {
         self.transaction.rollback().await.unwrap();
     }
+}
+
+/// The processes of this database's sessions that are deciding orders.
+pub(crate) async fn deciders(pool: &PgPool, condition: &'static str) -> Vec<i32> {
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+            AND state = 'active' AND query LIKE '%orders.decide(%' {condition}"
+    )))
+    .fetch_all(pool)
+    .await
+    .unwrap()
 }
 
 /// An order of one piece.
