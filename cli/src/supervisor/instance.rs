@@ -398,8 +398,7 @@ impl Keeper {
     /// Does what a process that is gone leaves to do.
     fn bury(&mut self, present: &Running, reason: Option<String>, died: bool) {
         let pid = present.process.pid();
-        let ending = present.process.reap();
-        present.process.sweep_group();
+        let ending = present.process.bury();
         if died {
             let well_since = present.health.ready_since();
             let pause = self

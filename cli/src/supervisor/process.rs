@@ -89,8 +89,15 @@ impl Process {
         rustix::event::poll(&mut poll, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    /// Takes the exit status of a child that has ended, so that it does not stay a zombie.
-    pub(super) fn reap(&self) -> Ending {
+    /// Does what a process that has ended leaves to do: kills what is left of its group, then takes its exit status, so
+    /// that a child does not stay a zombie. In this order, because a zombie keeps its pid, and so the number of its
+    /// group, from being given to somebody else.
+    pub(super) fn bury(&self) -> Ending {
+        self.sweep_group();
+        self.reap()
+    }
+
+    fn reap(&self) -> Ending {
         let id = WaitId::PidFd(self.pidfd.as_fd());
         match rustix::process::waitid(id, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
             Ok(Some(status)) => Ending {
@@ -124,8 +131,10 @@ impl Process {
 
     /// Kills what the process left behind in its group: a server started anew must not meet its own past. Servers
     /// that give their children sessions of their own, as Postgres does, look after them themselves.
-    pub(super) fn sweep_group(&self) {
-        sweep_group(self.identity.pid);
+    ///
+    /// A process that was adopted is no zombie of ours: its pid may be somebody else's already.
+    fn sweep_group(&self) {
+        sweep_leftovers(&self.identity);
     }
 
     /// Waits for its end for some time; false when it still lives.
@@ -134,7 +143,7 @@ impl Process {
     }
 }
 
-/// Does the same for a recorded process that ended while nobody watched.
+/// Kills what a process that has ended left behind in its group.
 pub(super) fn sweep_leftovers(dead: &ProcessIdentity) {
     // While a group has members the kernel gives its number to no new process. Who has it now is a namesake whose
     // group is its own, and then nothing of ours is left.
@@ -171,4 +180,67 @@ fn register(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 fn open(pid: i32) -> io::Result<OwnedFd> {
     let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Child, Command, Stdio};
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A shell in a group of its own.
+    fn shell(script: &str) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]).process_group(0);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn identity(child: &Child) -> ProcessIdentity {
+        ProcessIdentity::of(i32::try_from(child.id()).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_a_process_left_is_killed_before_its_pid_is_given_back() {
+        let mut leader = shell("sleep 1000 >/dev/null & exit 7");
+        let identity = identity(&leader);
+        let process = Process::of_child(identity.clone()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        process.exited().await;
+        let left = group_members(identity.pid);
+        assert_eq!(left.len(), 1, "the shell left its child");
+        // Until it is buried the leader keeps its number: nobody else can have it when the group is swept.
+        assert!(identity.stat().is_some());
+        assert_eq!(process.bury().code, Some(7));
+        assert!(identity.stat().is_none());
+        assert!(leader.wait().is_err(), "its status was taken already");
+        while !group_members(identity.pid).is_empty() {
+            assert!(Instant::now() < deadline, "what was left still lives");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[test]
+    fn the_group_of_a_namesake_is_left_alone() {
+        let mut namesake = shell("sleep 1000 >/dev/null & echo; wait");
+        let mut line = [0];
+        std::io::Read::read_exact(namesake.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let dead = ProcessIdentity {
+            start_ticks: 1,
+            ..identity(&namesake)
+        };
+        let members = group_members(dead.pid);
+        assert!(!members.is_empty());
+        sweep_leftovers(&dead);
+        for pid in &members {
+            let state = process_stat(*pid).map(|stat| stat.state);
+            assert!(state.is_some_and(|state| state != b'Z'), "{pid} was harmed");
+        }
+        for pid in members {
+            let _ = open(pid).map(|pidfd| rustix::process::pidfd_send_signal(pidfd, Signal::KILL));
+        }
+        namesake.kill().unwrap();
+        namesake.wait().unwrap();
+    }
 }
