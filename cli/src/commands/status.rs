@@ -104,9 +104,14 @@ fn advise(context: &Context, status: &ShopStatus) {
         .iter()
         .all(|row| row.state == InstanceState::Stopped);
     if status.supervisor.is_none() && !stopped {
-        context
-            .ui
-            .warn("the supervisor is gone: what dies now is not started again");
+        let how = if status.supervisor_hangs {
+            "does not answer"
+        } else {
+            "is gone"
+        };
+        context.ui.warn(&format!(
+            "the supervisor {how}: what dies now is not started again"
+        ));
         context
             .ui
             .hint("`shopctl up` starts one that takes over what still lives");

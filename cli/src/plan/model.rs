@@ -74,6 +74,8 @@ pub enum SupervisorSeen {
     Current,
     /// One of another program, which has to go first.
     Other,
+    /// One that does not answer, which has to go first.
+    Hanging,
 }
 
 /// An instance as it was seen.

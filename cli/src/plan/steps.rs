@@ -91,6 +91,7 @@ fn preparation(observed: &Observed) -> Vec<Step> {
             observed.supervisor != SupervisorSeen::Current,
             match observed.supervisor {
                 SupervisorSeen::Other => "it replaces one of another build".to_owned(),
+                SupervisorSeen::Hanging => "it replaces one that does not answer".to_owned(),
                 _ => String::new(),
             },
             Action::EnsureSupervisor,

@@ -105,9 +105,22 @@ impl Client {
         })
     }
 
+    /// The process on the other end.
+    pub fn supervisor(&self) -> Option<&ProcessIdentity> {
+        self.supervisor.as_ref()
+    }
+
     /// The supervisor and its instances at this moment.
     pub async fn status(&mut self) -> Result<SupervisorStatus, SupervisorError> {
-        match self.call(&Request::Status, QUICK).await? {
+        self.status_within(QUICK).await
+    }
+
+    /// The same, of a supervisor that may hang.
+    pub async fn status_within(
+        &mut self,
+        limit: Duration,
+    ) -> Result<SupervisorStatus, SupervisorError> {
+        match self.call(&Request::Status, limit).await? {
             Response::Status(status) => Ok(status),
             other => Err(unexpected(&other)),
         }
@@ -159,7 +172,8 @@ impl Client {
     /// to adopt; with it they are stopped first, component by component against the order in which they were given.
     pub async fn shutdown(mut self, stop_instances: bool) -> Result<(), SupervisorError> {
         let request = Request::Shutdown { stop_instances };
-        self.order(&request, SLOW).await?;
+        let limit = if stop_instances { SLOW } else { QUICK };
+        self.order(&request, limit).await?;
         let gone = async {
             let mut rest = Vec::new();
             let _ = self.reader.read_to_end(&mut rest).await;

@@ -177,8 +177,8 @@ impl SupervisorError {
                     .to_owned(),
             ),
             Self::TimedOut { .. } => Some(
-                "supervisor.log in the state folder says what it is busy with; if it hangs, `kill -9` the pid in \
-                 supervisor.lock there and run `shopctl up`: what it watches lives on and is taken over"
+                "`shopctl up` replaces a supervisor that hangs: what it watches lives on and is taken over; \
+                 supervisor.log in the state folder says what it did last"
                     .to_owned(),
             ),
             Self::Refused { hint, .. } => hint.clone(),

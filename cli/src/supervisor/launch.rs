@@ -13,12 +13,18 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::error::SupervisorError;
 use super::folder::StateFolder;
+use super::identity::ProcessIdentity;
 use super::lock;
+use super::process::Process;
 use super::spawn::{self, open_log};
 use super::status::SupervisorStatus;
 
 /// A supervisor answers within milliseconds; a machine that is busy may need more.
 const START_LIMIT: Duration = Duration::from_secs(15);
+/// One that has not answered within this hangs, or is as good as hanging.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A killed one is gone at once, unless the kernel holds it.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// So many lines of its log are shown when it does not start.
 const LINES: usize = 8;
@@ -32,11 +38,12 @@ pub enum Launched {
     AlreadyRunning,
     /// There was none.
     Started,
-    /// There was one of another commit, or of a program file that has been replaced since.
+    /// There was one of another commit, of a program file that has been replaced since, or one that did not answer.
     Replaced,
 }
 
-/// Gives a connection to a supervisor of this program and commit, which it starts or replaces if needed.
+/// Gives a connection to a supervisor of this program and commit, which it starts or replaces if needed. One that does
+/// not answer is killed: what it watches lives on, and the next one adopts it.
 pub async fn ensure_running(
     folder: &StateFolder,
     executable: &Path,
@@ -46,17 +53,24 @@ pub async fn ensure_running(
     match Client::connect(folder.run_dir()).await {
         Ok(mut client) => {
             // One that answers something else is so old or so new that it has to go as well.
-            let status = client.status().await;
+            let supervisor = client.supervisor().cloned();
+            let status = client.status_within(ANSWER_LIMIT).await;
             if let Ok(status) = &status
                 && status.commit == commit
                 && !is_replaced(status)
             {
                 return Ok((client, Launched::AlreadyRunning));
             }
-            if let Err(error @ SupervisorError::TimedOut { .. }) = status {
-                return Err(error);
+            let asked = match status {
+                Err(error @ SupervisorError::TimedOut { .. }) => Err(error),
+                _ => client.shutdown(false).await,
+            };
+            match asked {
+                Err(error @ SupervisorError::TimedOut { .. }) => {
+                    kill_hanging(folder, supervisor, error).await?;
+                }
+                asked => asked?,
             }
-            client.shutdown(false).await?;
             launched = Launched::Replaced;
         }
         Err(error) if error.is_unreachable() => {}
@@ -64,6 +78,35 @@ pub async fn ensure_running(
     }
     let client = start(folder, executable).await?;
     Ok((client, launched))
+}
+
+/// Kills a supervisor that does not answer, and waits until it is gone. It must be the process on the other end of the
+/// socket and the one that is named in the lock, and still be that very process: else nobody is killed and `error`
+/// stands.
+async fn kill_hanging(
+    folder: &StateFolder,
+    supervisor: Option<ProcessIdentity>,
+    error: SupervisorError,
+) -> Result<(), SupervisorError> {
+    let Some(supervisor) = supervisor else {
+        return Err(error);
+    };
+    if lock::holder(&folder.supervisor_lock()) != Some(supervisor.pid) {
+        return Err(error);
+    }
+    let held = Process::of_record(supervisor).map_err(|source| SupervisorError::System {
+        action: "take hold of a supervisor that hangs",
+        source,
+    })?;
+    let Some(process) = held else {
+        return Ok(());
+    };
+    process.kill();
+    if process.exited_within(KILL_LIMIT).await {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }
 
 /// Whether the supervisor's program file has been replaced or removed since it began, as by a new build.

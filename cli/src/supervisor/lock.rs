@@ -66,6 +66,11 @@ pub(super) fn is_held(path: &Path) -> bool {
     fs::File::open(path).is_ok_and(|mut file| holder_lives(&mut file))
 }
 
+/// The pid that is named in the lock, whether it lives or not.
+pub(super) fn holder(path: &Path) -> Option<i32> {
+    read_pid(&mut fs::File::open(path).ok()?)
+}
+
 fn read_pid(file: &mut fs::File) -> Option<i32> {
     let mut text = String::new();
     file.seek(io::SeekFrom::Start(0)).ok()?;

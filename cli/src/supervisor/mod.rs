@@ -46,7 +46,7 @@ pub use client::{Client, WaitError};
 pub use error::SupervisorError;
 pub use folder::StateFolder;
 pub use identity::ProcessIdentity;
-pub use launch::{Launched, ensure_running};
+pub use launch::{ANSWER_LIMIT, Launched, ensure_running};
 pub use logs::{LogReader, LogSource, log_sources};
 pub use observe::observe;
 pub use record::ProcessRecord;

@@ -63,6 +63,7 @@ fn a_shop_comes_up_is_proved_changed_killed_taken_over_stopped_and_purged() {
     secrets_are_kept_from_others(&shop);
     a_changed_setting_restarts_only_what_it_is_for(&shop);
     a_killed_supervisor_is_replaced_by_one_that_takes_over(&shop);
+    a_supervisor_that_hangs_is_replaced_by_one_that_takes_over(&shop);
     a_killed_master_is_followed_by_exactly_one(&shop);
     everything_killed_at_once_comes_back(&shop);
     a_stopped_shop_comes_back_with_its_data(&shop);
@@ -246,6 +247,27 @@ fn a_killed_supervisor_is_replaced_by_one_that_takes_over(shop: &TestShop) {
     shop.succeed(&["up", "--no-smoke"]);
     assert_eq!(shop.pids(None), before);
     assert!(supervisor(shop).is_some());
+}
+
+fn a_supervisor_that_hangs_is_replaced_by_one_that_takes_over(shop: &TestShop) {
+    let before = shop.pids(None);
+    let hung = supervisor(shop).unwrap();
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(hung).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let status = shop.succeed(&["status"]);
+    assert!(
+        status.stderr.contains("the supervisor does not answer"),
+        "{}",
+        status.stderr
+    );
+    let up = shop.succeed(&["up", "--no-smoke"]);
+    assert!(
+        up.stderr.contains("it replaces one that does not answer"),
+        "{}",
+        up.stderr
+    );
+    assert_eq!(shop.pids(None), before);
+    assert!(supervisor(shop).is_some_and(|pid| pid != hung));
 }
 
 fn masters(shop: &TestShop) -> Vec<String> {

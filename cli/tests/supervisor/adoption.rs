@@ -238,6 +238,45 @@ async fn a_supervisor_of_another_commit_is_replaced_without_touching_instances()
 }
 
 #[tokio::test]
+async fn a_supervisor_that_hangs_is_replaced_without_touching_instances() {
+    let laboratory = Laboratory::empty();
+    let (mut client, _) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT)
+        .await
+        .unwrap();
+    let first = client.status().await.unwrap();
+    let spec = laboratory.spec("a-0", FOREVER);
+    client.apply(&[spec], true).await.unwrap();
+    let before = laboratory.ready("a-0").await;
+
+    signal(first.pid, Signal::SIGSTOP);
+    let (client, launched) = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT)
+        .await
+        .unwrap();
+    assert_eq!(launched, Launched::Replaced);
+    assert!(!lives(first.pid), "the one that hangs still lives");
+    let after = laboratory.ready("a-0").await;
+    assert_eq!((after.pid, after.restarts), (before.pid, 0));
+    client.shutdown(true).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_supervisor_that_hangs_is_not_killed_on_the_word_of_a_lock_that_names_another() {
+    let mut laboratory = Laboratory::new().await;
+    let hung = laboratory.supervisor_pid();
+    let stranger = Stranger::start();
+    fs::write(
+        laboratory.folder.state_dir().join("supervisor.lock"),
+        format!("{}\n", stranger.0.id()),
+    )
+    .unwrap();
+    signal(hung, Signal::SIGSTOP);
+    let refused = ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT).await;
+    assert!(refused.is_err());
+    assert!(lives(hung), "it was killed");
+    laboratory.kill_supervisor();
+}
+
+#[tokio::test]
 async fn two_that_start_a_supervisor_at_once_get_the_same_one() {
     let laboratory = Laboratory::empty();
     let start = || ensure_running(&laboratory.folder, shopctl(), shopctl::COMMIT);

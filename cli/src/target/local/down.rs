@@ -34,8 +34,11 @@ pub(super) async fn stop_all(
     if sight.supervisor == SupervisorSeen::Absent && !alive {
         return Ok(false);
     }
-    // Processes without a supervisor are stopped by one that takes them over: there is one way to stop.
-    let mut client = if sight.supervisor == SupervisorSeen::Absent {
+    // Processes that nobody watches are stopped by a supervisor that takes them over: there is one way to stop.
+    let mut client = if matches!(
+        sight.supervisor,
+        SupervisorSeen::Absent | SupervisorSeen::Hanging
+    ) {
         let own =
             std::env::current_exe().map_err(|error| LocalError::read(folder.state_dir(), error))?;
         ensure_running(folder.names(), &own, crate::COMMIT).await?.0

@@ -149,6 +149,24 @@ impl LocalError {
         }
     }
 
+    /// Whether the supervisor hangs or has gone away, so that another one can be asked the same.
+    pub(super) fn is_lost_supervisor(&self) -> bool {
+        let (Self::Supervisor(error)
+        | Self::NotReady {
+            error: WaitError::Supervisor(error),
+            ..
+        }) = self
+        else {
+            return false;
+        };
+        matches!(
+            error,
+            SupervisorError::TimedOut { .. }
+                | SupervisorError::Unreachable { .. }
+                | SupervisorError::Protocol(_)
+        )
+    }
+
     /// What went wrong in a few words, for the line of a step; the whole of it follows when the command ends.
     pub(super) fn in_short(&self) -> String {
         match self {

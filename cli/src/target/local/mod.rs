@@ -6,7 +6,7 @@
 //! | `secrets`, `files`, `binary` | what the instances read and run |
 //! | `export` | writes what instances would read, for people |
 //! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
-//! | `observe`, `up`, `ready`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
+//! | `observe`, `up`, `work`, `ready`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
 //! | `proof` | what was proved to work, and when |
 //! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
 
@@ -30,6 +30,7 @@ mod status;
 mod tasks;
 mod up;
 mod user;
+mod work;
 
 pub use down::down;
 pub use error::LocalError;

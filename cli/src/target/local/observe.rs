@@ -5,7 +5,9 @@ use std::fs;
 use super::LocalError;
 use super::LocalFolder;
 use crate::plan::{ObservedInstance, SupervisorSeen};
-use crate::supervisor::{self, Client, InstanceState, InstanceStatus};
+use crate::supervisor::{
+    self, ANSWER_LIMIT, Client, InstanceState, InstanceStatus, SupervisorError,
+};
 
 /// The instances of a state folder at one moment, and who told.
 #[derive(Debug)]
@@ -20,7 +22,16 @@ pub(super) struct Sight {
 pub(super) async fn look(folder: &LocalFolder) -> Result<Sight, LocalError> {
     match Client::connect(folder.run_dir()).await {
         Ok(mut client) => {
-            let status = client.status().await?;
+            let status = match client.status_within(ANSWER_LIMIT).await {
+                Err(SupervisorError::TimedOut { .. }) => {
+                    return Ok(Sight {
+                        supervisor: SupervisorSeen::Hanging,
+                        supervisor_pid: None,
+                        instances: supervisor::observe(folder.names())?,
+                    });
+                }
+                status => status?,
+            };
             let current = status.commit == crate::COMMIT && !is_replaced(status.pid);
             Ok(Sight {
                 supervisor: if current {

@@ -19,6 +19,8 @@ pub struct ShopStatus {
     pub state_dir: String,
     /// The supervisor's pid; none when nobody keeps the instances running.
     pub supervisor: Option<i32>,
+    /// Whether there is a supervisor and it does not answer.
+    pub supervisor_hangs: bool,
     /// When the smoke test passed last on what the environment was then; none if something changed since.
     #[serde(with = "time::serde::rfc3339::option")]
     pub proved_at: Option<OffsetDateTime>,
@@ -62,6 +64,7 @@ pub async fn status(
         environment: folder.environment().to_owned(),
         state_dir: folder.state_dir().to_string_lossy().into_owned(),
         supervisor: None,
+        supervisor_hangs: false,
         proved_at: None,
         instances: Vec::new(),
     };
@@ -73,7 +76,8 @@ pub async fn status(
     status.proved_at = Proof::load(folder)?
         .filter(|proof| proof.holds_for(&sight.instances))
         .map(|proof| proof.at);
-    let supervised = sight.supervisor != SupervisorSeen::Absent;
+    status.supervisor_hangs = sight.supervisor == SupervisorSeen::Hanging;
+    let supervised = sight.supervisor_pid.is_some();
     status.instances = sight
         .instances
         .iter()
