@@ -17,7 +17,7 @@ use shopctl::render::{Place, ProgramFile, RenderInput, Secret, SecretSet, render
 const REDIS: u16 = 16379;
 const SENTINEL: u16 = 17379;
 
-/// Answers `SENTINEL MASTER` and `DBSIZE` from files that are named by the port; without one nobody listens there.
+/// Answers `SENTINEL MASTER`, `ROLE`, `DBSIZE` and `REPLICAOF` from files that are named by the port; without one nobody listens there.
 const CLI: &str = r#"#!/bin/sh
 while [ $# -gt 0 ]; do
     case $1 in
@@ -96,6 +96,14 @@ impl Instance {
         for number in 0..3 {
             self.sentinel_names(number, master, seen, replicas);
         }
+    }
+
+    /// Redis `number` lives, as a replica of `master` that does not answer, with so many keys.
+    fn replica_with(&self, number: u16, master: u16, keys: u32, offset: u32) {
+        let port = REDIS + master;
+        let role = format!("slave\n127.0.0.1\n{port}\nconnect\n{offset}\n");
+        self.answer("ROLE", REDIS + number, &role);
+        self.answer("DBSIZE", REDIS + number, &format!("{keys}\n"));
     }
 
     fn answer(&self, command: &str, port: u16, text: &str) {
@@ -296,7 +304,7 @@ fn a_shop_that_comes_up_whole_starts_its_master_at_once() {
 fn a_master_that_lost_its_data_is_not_started_while_its_replicas_have_some() {
     let redis = Instance::new(0);
     redis.all_sentinels_name(0, false, 2);
-    redis.answer("DBSIZE", REDIS + 2, "17\n");
+    redis.replica_with(2, 0, 17, 100);
     let outcome = redis.start();
     assert_eq!(
         (outcome.code, outcome.leader),
@@ -311,7 +319,59 @@ fn a_master_that_lost_its_data_is_not_started_while_its_replicas_have_some() {
 fn a_master_that_lost_its_data_with_everybody_else_starts_over() {
     let redis = Instance::new(0);
     redis.all_sentinels_name(0, false, 2);
-    redis.answer("DBSIZE", REDIS + 1, "0\n");
+    redis.replica_with(1, 0, 0, 0);
+    redis.start().follows(0);
+}
+
+#[test]
+fn a_master_that_lost_its_data_does_not_lead_while_a_peer_still_loads_some() {
+    let redis = Instance::new(0);
+    redis.replica_with(1, 0, 0, 0);
+    redis.answer(
+        "DBSIZE",
+        REDIS + 1,
+        "LOADING Redis is loading the dataset in memory\n",
+    );
+    let outcome = redis.start();
+    assert_eq!(
+        (outcome.code, outcome.leader),
+        (Some(75), None),
+        "{}",
+        outcome.said
+    );
+}
+
+#[test]
+fn an_empty_first_instance_leads_if_nobody_has_data_or_nobody_answers() {
+    let redis = Instance::new(0);
+    redis.replica_with(1, 0, 0, 0);
+    redis.replica_with(2, 0, 0, 0);
+    redis.start().follows(0);
+    Instance::new(0).start().follows(0);
+}
+
+#[test]
+fn an_empty_instance_follows_a_master_that_a_replica_hears() {
+    let redis = Instance::new(0);
+    let port = REDIS + 2;
+    let role = format!("slave\n127.0.0.1\n{port}\nconnected\n7\n");
+    redis.answer("ROLE", REDIS + 1, &role);
+    redis.answer("DBSIZE", REDIS + 1, "3\n");
+    redis.start().follows(2);
+}
+
+#[test]
+fn one_that_remembers_being_master_follows_one_that_others_follow_now_and_no_other() {
+    let redis = Instance::new(0);
+    redis.ran_before(None);
+    redis.answer("ROLE", REDIS + 1, "master\n50\n127.0.0.1\n16381\n49\n");
+    redis.answer("DBSIZE", REDIS + 1, "3\n");
+    redis.start().follows(1);
+    // A master without a replica may have missed a switch itself.
+    let redis = Instance::new(0);
+    redis.ran_before(None);
+    redis.answer("ROLE", REDIS + 1, "master\n50\n");
+    redis.answer("DBSIZE", REDIS + 1, "3\n");
     redis.start().follows(0);
 }
 
