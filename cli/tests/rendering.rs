@@ -7,11 +7,12 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use shopctl::catalogue::FileMode;
-use shopctl::environment::Environment;
+use shopctl::environment::{DrillObjectives, Environment};
 use shopctl::project::{Loaded, Project};
 use shopctl::render::{
     Place, ProgramFile, RenderInput, RenderedInstance, Secret, SecretSet, render,
 };
+use shopctl::value::Duration;
 
 fn shipped() -> Loaded {
     // There is no folder like this, so nothing overrides what is compiled in.
@@ -260,4 +261,21 @@ fn the_order_service_is_told_all_that_it_needs() {
         .find(|file| file.path == "order.toml")
         .unwrap();
     insta::assert_snapshot!(file.content);
+}
+
+#[test]
+fn redis_may_be_away_as_long_as_the_sentinels_wait_and_need_to_switch() {
+    let environment = shipped().file.environment().clone();
+    let wait = &environment.components["sentinel"].settings["downAfter"];
+    let wait: Duration = wait.as_str().unwrap().parse().unwrap();
+    let objectives = [
+        environment.objectives.drills.redis_writable,
+        DrillObjectives::default().redis_writable,
+    ];
+    for allowed in objectives {
+        assert!(
+            (allowed.seconds() - wait.seconds() - 1.5).abs() < 1e-6,
+            "{allowed:?}"
+        );
+    }
 }

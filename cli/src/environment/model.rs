@@ -234,7 +234,7 @@ impl Default for LoadObjectives {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DrillObjectives {
-    /// How long Redis may refuse writes after its master was killed.
+    /// How long Redis may refuse writes after its master was killed: the Sentinels' `downAfter` and 1.5 s to switch.
     pub redis_writable: Duration,
     /// How long Postgres may be away after it was killed.
     pub postgres_back: Duration,
@@ -247,7 +247,7 @@ pub struct DrillObjectives {
 impl Default for DrillObjectives {
     fn default() -> Self {
         Self {
-            redis_writable: Duration::from_milliseconds(2_500),
+            redis_writable: Duration::from_milliseconds(2_700),
             postgres_back: Duration::from_seconds(5),
             redis_order_gap: Duration::from_milliseconds(500),
             service_order_gap: Duration::from_seconds(1),
