@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::{Method, Request, Response, Uri, Version};
 use hyper::body::{Body, Incoming};
@@ -59,6 +61,8 @@ impl Peer {
 /// Where a request leads.
 struct Destination {
     place: Place,
+    /// Whether it is for everybody, whatever token the client still sends.
+    open: bool,
     /// The upstream's place, and the path there if it is another one.
     upstream: Option<(usize, Option<&'static str>)>,
 }
@@ -138,6 +142,7 @@ fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
     if let Some(index) = worker.shared.routes.find(path) {
         let upstream = worker.shared.routes.all()[index].upstream;
         return Ok(Destination {
+            open: worker.shared.open[upstream].holds(&parts.method, path),
             place: Place::Route(index),
             upstream: Some((upstream, None)),
         });
@@ -145,6 +150,7 @@ fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
     if matches!(path, "/" | "/openapi.json") {
         return Ok(Destination {
             place: Place::Own,
+            open: true,
             upstream: None,
         });
     }
@@ -156,6 +162,7 @@ fn find(worker: &Worker, parts: &Parts) -> Result<Destination, Rejection> {
     match upstream {
         Some(upstream) if matches!(parts.method, Method::GET | Method::HEAD) => Ok(Destination {
             place: Place::Own,
+            open: true,
             upstream: Some((upstream, Some("/openapi.json"))),
         }),
         Some(_) => Err(Rejection::method()),
@@ -176,7 +183,7 @@ impl Exchange<'_> {
         &self,
         destination: Destination,
         guard: &mut RequestGuard,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
     ) -> Result<Response<AnswerBody>, Rejection> {
         let worker = self.worker;
@@ -184,7 +191,7 @@ impl Exchange<'_> {
             worker.figures.shed.increment(1);
             return Err(Rejection::busy());
         }
-        self.admit(&parts.headers).await?;
+        self.admit(&mut parts.headers, destination.open).await?;
         let Some((place, path)) = destination.upstream else {
             return Ok(self.answer_own(parts).await);
         };
@@ -223,9 +230,14 @@ impl Exchange<'_> {
     }
 
     /// Verifies who calls and counts the request against the caller's limit. A bad token is counted by address, so
-    /// that guessing is limited too.
-    async fn admit(&self, headers: &HeaderMap) -> Result<(), Rejection> {
+    /// that guessing is limited too; where everybody may ask it is taken off and forgotten.
+    async fn admit(&self, headers: &mut HeaderMap, open: bool) -> Result<(), Rejection> {
         let shared = &self.worker.shared;
+        let mut identified = shared.keys.authenticate(headers).await;
+        if open && identified.is_err() {
+            headers.remove(AUTHORIZATION);
+            identified = Ok(None);
+        }
         let by_address = || {
             let address = client_address(
                 self.peer.address,
@@ -234,7 +246,6 @@ impl Exchange<'_> {
             );
             Caller::address(address, is_in(&shared.local_addresses, address))
         };
-        let identified = shared.keys.authenticate(headers).await;
         let caller = match &identified {
             Ok(Some(claims)) => Caller::subject(claims.sub, claims.role == Role::Admin),
             Ok(None) | Err(_) => by_address(),

@@ -31,6 +31,7 @@ mod gateway;
 mod handle;
 mod headers;
 mod limit;
+mod open;
 mod own;
 mod retry;
 mod route;

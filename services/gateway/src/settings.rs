@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::address::{Network, NetworkError};
 use crate::limit::{Class, Rate, Rates};
+use crate::open::Open;
 use crate::route::{RouteError, Routes};
 
 /// The `[gateway]` section. Every field has a default.
@@ -165,6 +166,13 @@ pub struct UpstreamSettings {
     /// does, or changes nothing, as echo: the default for these two. A refresh token sent twice would end a session.
     #[serde(default)]
     pub repeat_keyed: Option<bool>,
+    /// Paths where a token that is not good counts as none. By default those of auth that give tokens or end a
+    /// session: a client refreshes because its token has expired.
+    #[serde(default)]
+    pub open_paths: Option<Vec<String>>,
+    /// Whether that holds for every GET and HEAD. By default for product, whose catalogue is for everybody.
+    #[serde(default)]
+    pub open_reads: Option<bool>,
 }
 
 impl UpstreamSettings {
@@ -172,6 +180,11 @@ impl UpstreamSettings {
     pub(crate) fn repeats_keyed(&self, name: &str) -> bool {
         self.repeat_keyed
             .unwrap_or(matches!(name, "order" | "echo"))
+    }
+
+    /// What of the upstream of this name is for everybody.
+    pub(crate) fn open(&self, name: &str) -> Open {
+        Open::new(name, self.open_paths.as_deref(), self.open_reads)
     }
 }
 
@@ -348,6 +361,8 @@ mod tests {
             timeout_milliseconds: 1000,
             max_in_flight: 10,
             repeat_keyed: None,
+            open_paths: None,
+            open_reads: None,
         };
         BTreeMap::from([("echo".to_owned(), settings)])
     }

@@ -8,6 +8,7 @@ use shop_common::auth::KeySource;
 
 use crate::address::Network;
 use crate::limit::Limiter;
+use crate::open::Open;
 use crate::route::Routes;
 use crate::settings::{Checked, GatewaySettings, UpstreamSettings};
 
@@ -16,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) gateway: GatewaySettings,
     pub(crate) routes: Routes,
     pub(crate) upstreams: Vec<(String, UpstreamSettings)>,
+    /// What of the upstreams is for everybody, in their order.
+    pub(crate) open: Vec<Open>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) local_addresses: Vec<Network>,
     pub(crate) drain: Duration,
@@ -45,6 +48,11 @@ impl Shared {
                 .upstreams
                 .iter()
                 .map(|(_, it)| Circuits::new(it.endpoints.len() * workers))
+                .collect(),
+            open: checked
+                .upstreams
+                .iter()
+                .map(|(name, it)| it.open(name))
                 .collect(),
             gateway: checked.gateway,
             routes: checked.routes,

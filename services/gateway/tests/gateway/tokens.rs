@@ -66,6 +66,53 @@ async fn a_token_that_has_ended_is_refused() {
     assert!(answer.text().contains("expired"), "{}", answer.text());
 }
 
+/// A client refreshes because its token has expired, and sends the expired one along.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_token_is_needed_a_bad_one_counts_as_none() {
+    let upstream = Upstream::echo().await;
+    let gateway = TestGateway::start(Wishes {
+        upstreams: vec![
+            ("auth", vec![upstream.address], ""),
+            ("product", vec![upstream.address], ""),
+        ],
+        ..Wishes::default()
+    })
+    .await;
+    let client = client();
+    let expired = format!("Bearer {}", gateway.ended_token(Uuid::now_v7()));
+    for authorization in [expired.as_str(), "Bearer x", "Bearer", "Basic YTpi"] {
+        let headers = [("authorization", authorization)];
+        let ask = async |method: Method, path: &str| {
+            send(&client, request(method, &gateway.url(path), &headers, "")).await
+        };
+        for (method, path) in [
+            (Method::POST, "/api/auth/register"),
+            (Method::POST, "/api/auth/login"),
+            (Method::POST, "/api/auth/refresh"),
+            (Method::POST, "/api/auth/logout"),
+            (Method::GET, "/api/products"),
+            (Method::GET, "/api/products/1?a=b"),
+        ] {
+            let answer = ask(method, path).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert!(answer.json()["headers"]["authorization"].is_null());
+        }
+        assert_eq!(ask(Method::GET, "/").await.status, 200);
+        for (method, path) in [
+            (Method::GET, "/api/auth/me"),
+            (Method::POST, "/api/products"),
+            (Method::DELETE, "/api/products/1"),
+        ] {
+            ask(method, path).await.assert_problem(401, "unauthorized");
+        }
+    }
+    let good = format!("Bearer {}", gateway.token(Uuid::now_v7()));
+    let headers = [("authorization", good.as_str())];
+    let wanted = request(Method::GET, &gateway.url("/api/products"), &headers, "");
+    let answer = send(&client, wanted).await;
+    assert_eq!(answer.json()["headers"]["authorization"], good);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_are_fetched_from_auth_and_kept_when_it_is_gone() {
     let key = SigningKey::generate();
