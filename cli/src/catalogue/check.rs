@@ -2,9 +2,12 @@
 
 use serde_json::Value as Json;
 
-use super::{Catalogue, Component, ComponentKind, FileSpec, ProbeKind, SettingSpec, SettingType};
+use super::{
+    Catalogue, Component, ComponentKind, FileSpec, ProbeKind, SettingFormat, SettingSpec,
+    SettingType,
+};
 use crate::document::{Document, Problem, Span, Step, nearest};
-use crate::value::{ComponentName, Duration, Quantity};
+use crate::value::{ComponentName, Duration, Network, Quantity};
 
 /// Everything that is wrong with a component that has the right form. References to other components are only
 /// judged when all of them could be read.
@@ -25,6 +28,7 @@ pub(super) fn component(
     };
     if all_are_known {
         check.order();
+        check.draws();
     }
     check.replicas();
     check.files(&component.files, &["files".into()]);
@@ -77,6 +81,30 @@ impl Check<'_> {
                     self.report(&way, message, "remove one of the two");
                 }
                 Some(_) => {}
+            }
+        }
+    }
+
+    /// What is drawn on is a number that somebody declares.
+    fn draws(&mut self) {
+        let catalogue = self.catalogue;
+        for (name, spec) in &self.component.settings {
+            let Some(drawn) = &spec.draws_on else {
+                continue;
+            };
+            let target = catalogue
+                .get(drawn.component.as_str())
+                .and_then(|component| component.settings.get(&drawn.setting));
+            let is_number = |spec: &SettingSpec| {
+                matches!(spec.kind, SettingType::Integer | SettingType::Number)
+            };
+            if !target.is_some_and(is_number) || !is_number(spec) {
+                let way = ["settings".into(), name.as_str().into(), "drawsOn".into()];
+                let message = format!(
+                    "`{name}` cannot draw on `{}` of `{}`",
+                    drawn.setting, drawn.component
+                );
+                self.report(&way, message, "both must be settings that are numbers");
             }
         }
     }
@@ -235,6 +263,19 @@ fn default_fits(setting: &SettingSpec) -> Result<(), String> {
             return wrong("a list of texts");
         }
         _ => {}
+    }
+    if let Some(SettingFormat::Cidr) = setting.format {
+        let texts = setting
+            .default
+            .as_array()
+            .map_or_else(|| std::slice::from_ref(&setting.default), Vec::as_slice);
+        let fits = |text: &Json| {
+            text.as_str()
+                .is_some_and(|text| text.parse::<Network>().is_ok())
+        };
+        if !texts.iter().all(fits) {
+            return wrong("a network or a list of networks");
+        }
     }
     if let Some(number) = setting.default.as_f64() {
         if setting.minimum.is_some_and(|least| number < least) {

@@ -244,6 +244,33 @@ pub struct SettingSpec {
     /// The only texts that it may be.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub one_of: Vec<String>,
+    /// The form that its text or the texts of its list have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<SettingFormat>,
+    /// The setting of another component that each instance uses up by this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draws_on: Option<SettingPath>,
+    /// How much of this number the component keeps for itself when others draw on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<f64>,
+}
+
+/// A form of texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SettingFormat {
+    /// An address or a network as in `10.0.0.0/8`.
+    Cidr,
+}
+
+/// A setting of a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SettingPath {
+    /// The component.
+    pub component: ComponentName,
+    /// The name of its setting.
+    pub setting: String,
 }
 
 /// What kind of value a setting takes.

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::value::{ComponentName, Duration, EnvironmentName, Quantity};
+use crate::value::{ComponentName, Duration, EnvironmentName, Network, Quantity};
 
 /// Why a text does not have its form.
 pub(super) struct Misfit {
@@ -23,6 +23,10 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), Misfit> {
         "shop-quantity" => parse::<Quantity>(
             text,
             "write a number and perhaps m, k, M, G, T, Ki, Mi, Gi or Ti, as in 500m, 2 or 256Mi",
+        ),
+        "shop-cidr" => parse::<Network>(
+            text,
+            "write an address or a network, as in 192.0.2.7, 10.0.0.0/8 or fd00::/8",
         ),
         "component-name" => parse::<ComponentName>(text, NAME),
         "environment-name" => parse::<EnvironmentName>(text, NAME),

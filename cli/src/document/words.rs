@@ -38,6 +38,7 @@ pub(super) fn expectation(schema: &Json) -> String {
     let expected = match schema.get("format").and_then(Json::as_str) {
         Some("shop-duration") => "a duration such as 500ms, 10s or 5m",
         Some("shop-quantity") => "a quantity such as 500m or 256Mi",
+        Some("shop-cidr") => "a network such as 10.0.0.0/8",
         Some("component-name" | "environment-name") => "a name",
         _ => match types(schema).first() {
             Some(&"boolean") => "`true` or `false`",

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::defaults;
 use super::file::Complete;
 use super::model::{ComponentSettings, LoadKind, LoadProfile};
+use super::{capacity, defaults};
 use crate::catalogue::{Catalogue, Component, ResourceAmounts};
 use serde_json::Value as Json;
 
@@ -41,7 +41,9 @@ pub(super) fn complete(
     check.objectives(complete);
     check.loads(complete);
     check.kinds();
-    check.problems
+    let mut problems = check.problems;
+    problems.extend(capacity::overdrawn(document, complete, catalogue));
+    problems
 }
 
 fn sections(

@@ -4,7 +4,9 @@ use serde_json::{Map, Value as Json, json};
 
 use super::defaults;
 use super::file::Complete;
-use crate::catalogue::{Catalogue, Component, ComponentKind, Resources, SettingSpec, SettingType};
+use crate::catalogue::{
+    Catalogue, Component, ComponentKind, Resources, SettingFormat, SettingSpec, SettingType,
+};
 use crate::document::schema_of;
 use crate::value::{Duration, Quantity};
 
@@ -191,15 +193,25 @@ fn word() -> Json {
     json!({ "type": "string", "format": "shop-word", "pattern": "^[!#-&(-\\[\\]-_a-~]+$" })
 }
 
+/// A text of a setting, or of its list.
+fn text(spec: &SettingSpec) -> Json {
+    match spec.format {
+        None => word(),
+        Some(SettingFormat::Cidr) => {
+            json!({ "type": "string", "format": "shop-cidr", "pattern": "^[0-9a-fA-F.:]+(/[0-9]+)?$" })
+        }
+    }
+}
+
 fn setting(spec: &SettingSpec) -> Json {
     let mut schema = match spec.kind {
-        SettingType::String => word(),
+        SettingType::String => text(spec),
         SettingType::Integer => json!({ "type": "integer" }),
         SettingType::Number => json!({ "type": "number" }),
         SettingType::Boolean => json!({ "type": "boolean" }),
         SettingType::Duration => schema_of::<Duration>(),
         SettingType::Quantity => schema_of::<Quantity>(),
-        SettingType::StringList => json!({ "type": "array", "items": word() }),
+        SettingType::StringList => json!({ "type": "array", "items": text(spec) }),
     };
     if let Some(fields) = schema.as_object_mut() {
         fields.retain(|key, _| !key.starts_with('$') && key != "title");
