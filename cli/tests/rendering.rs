@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use shopctl::catalogue::FileMode;
+use shopctl::catalogue::{FileMode, SecretKind};
 use shopctl::environment::{DrillObjectives, Environment};
 use shopctl::project::{Loaded, Project};
 use shopctl::render::{
@@ -54,10 +54,14 @@ fn secrets(loaded: &Loaded) -> SecretSet {
         .flat_map(|component| &component.secrets)
         .map(|secret| {
             let path = format!("/srv/it's a shop/secrets/{}", secret.name);
-            (
-                secret.name.clone(),
-                Secret::new(path, format!("VALUE-OF-{}", secret.name)),
-            )
+            let made = Secret::new(path, format!("VALUE-OF-{}", secret.name));
+            let made = match secret.kind {
+                SecretKind::Ed25519Key => {
+                    made.with_public(format!("{{\"keys\":[\"PUBLIC-{}\"]}}", secret.name))
+                }
+                SecretKind::Password | SecretKind::Token => made,
+            };
+            (secret.name.clone(), made)
         })
         .collect()
 }
@@ -94,6 +98,29 @@ fn restarted(loaded: &Loaded, change: impl FnOnce(&mut Environment)) -> Vec<Stri
         .filter(|(name, digest)| before.get(name).is_some_and(|before| before != digest))
         .map(|(name, _)| name)
         .collect()
+}
+
+#[test]
+fn who_verifies_tokens_has_the_public_key_and_nobody_but_auth_the_other_half() {
+    let loaded = shipped();
+    let instances = rendered(&loaded, loaded.file.environment());
+    for (name, instance) in &instances {
+        let verifies = ["gateway", "order", "product"].contains(&instance.component.as_str());
+        let keys = instance.files.iter().find(|file| file.path == "jwks.json");
+        assert_eq!(keys.is_some(), verifies, "{name}");
+        if let Some(keys) = keys {
+            assert_eq!(
+                keys.content.trim(),
+                r#"{"keys":["PUBLIC-auth-signing-key"]}"#
+            );
+            assert_eq!(keys.mode, FileMode::Public, "{name}");
+        }
+        let told = instance.files.iter().any(|file| {
+            file.content.contains("VALUE-OF-auth-signing-key")
+                || file.content.contains("secrets/auth-signing-key")
+        });
+        assert_eq!(told, instance.component == "auth", "{name}");
+    }
 }
 
 #[test]

@@ -86,8 +86,8 @@ pub(super) async fn prove(proving: &Proving<'_>, _lock: &WorkLock) -> Result<Smo
         secrets,
         interrupt,
     } = proving;
-    let shop = Shop::new(environment, secrets);
-    let auditor = Auditor::new(environment, secrets);
+    let shop = Shop::new(environment, secrets)?;
+    let auditor = Auditor::new(environment, secrets)?;
     let observer = context.ui.observer();
     let running = RunningDigest::look(folder).await.map_err(local_failure)?;
     let name = environment.name.as_str();

@@ -45,6 +45,9 @@ pub(super) struct Context<'a> {
     pub instance: InstanceContext,
     pub components: &'a BTreeMap<String, PeersContext>,
     pub secrets: BTreeMap<&'a str, SecretContext<'a>>,
+    /// The public halves of all keys, whoever has the secret ones.
+    #[serde(rename = "publicKeys")]
+    pub public_keys: BTreeMap<&'a str, &'a str>,
     pub programs: BTreeMap<&'a str, &'a str>,
     pub state: StateContext<'a>,
     pub shop: ShopContext<'a>,

@@ -258,6 +258,11 @@ impl Renderer<'_> {
                     Some((spec.name.as_str(), SecretContext { path, value }))
                 })
                 .collect(),
+            public_keys: input
+                .secrets
+                .iter()
+                .filter_map(|(name, secret)| Some((name.as_str(), secret.public()?)))
+                .collect(),
             programs: input
                 .place
                 .programs

@@ -12,6 +12,7 @@ pub struct Secret {
     /// The file that holds it where the instances run.
     pub path: String,
     value: String,
+    public: Option<String>,
 }
 
 impl Secret {
@@ -20,7 +21,22 @@ impl Secret {
         Self {
             path: path.into(),
             value: value.into(),
+            public: None,
         }
+    }
+
+    /// The same with what everybody may know of it: of a key, the set of public keys (RFC 7517) with its other half.
+    #[must_use]
+    pub fn with_public(self, public: impl Into<String>) -> Self {
+        Self {
+            public: Some(public.into()),
+            ..self
+        }
+    }
+
+    /// What everybody may know of it.
+    pub fn public(&self) -> Option<&str> {
+        self.public.as_deref()
     }
 
     /// The secret itself.

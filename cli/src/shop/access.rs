@@ -67,6 +67,13 @@ pub enum ShopError {
         /// Status and title of what came.
         answer: String,
     },
+    /// The environment has no way into the shop.
+    #[error(
+        "failed to find the way into the shop: the environment has no port `{}` of `{}`",
+        FRONT_DOOR.1,
+        FRONT_DOOR.0
+    )]
+    NoFrontDoor,
     /// There is no key to sign tokens with, or it is damaged.
     #[error("failed to sign an access token: {0}")]
     Key(String),
@@ -74,19 +81,18 @@ pub enum ShopError {
 
 impl Shop {
     /// The shop of an environment that runs on this machine.
-    pub fn new(environment: &Environment, secrets: &SecretSet) -> Self {
+    pub fn new(environment: &Environment, secrets: &SecretSet) -> Result<Self, ShopError> {
         let port = environment
             .components
             .get(FRONT_DOOR.0)
             .and_then(|settings| settings.ports.get(FRONT_DOOR.1))
-            .copied()
-            .unwrap_or(8080);
-        Self {
+            .ok_or(ShopError::NoFrontDoor)?;
+        Ok(Self {
             // A proxy of the user's environment does not lead to this machine.
             client: Client::builder().no_proxy().build().unwrap_or_default(),
             base: format!("http://127.0.0.1:{port}"),
             key: secrets.get(SIGNING_KEY).map(|key| key.expose().to_owned()),
-        }
+        })
     }
 
     /// Where the shop is entered.

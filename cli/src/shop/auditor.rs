@@ -27,6 +27,14 @@ pub struct Auditor {
 /// Why the books could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
+    /// The environment has no such server.
+    #[error(
+        "failed to audit: the environment has no port `{}` or no setting `{}` of `{}`",
+        SERVER.1,
+        SERVER.2,
+        SERVER.0
+    )]
+    NoServer,
     /// The environment has no such secret.
     #[error("failed to audit: there is no secret {}", ROLE.1)]
     NoPassword,
@@ -70,17 +78,18 @@ pub struct TestRemains {
 
 impl Auditor {
     /// The accountant of an environment that runs on this machine.
-    pub fn new(environment: &Environment, secrets: &SecretSet) -> Self {
+    pub fn new(environment: &Environment, secrets: &SecretSet) -> Result<Self, AuditError> {
         let server = environment.components.get(SERVER.0);
-        let setting = server.and_then(|settings| settings.settings.get(SERVER.2)?.as_str());
-        Self {
-            port: server
-                .and_then(|settings| settings.ports.get(SERVER.1))
-                .copied()
-                .unwrap_or(5432),
-            database: setting.unwrap_or("shop").to_owned(),
+        let place = server.and_then(|server| {
+            let port = server.ports.get(SERVER.1)?;
+            Some((*port, server.settings.get(SERVER.2)?.as_str()?))
+        });
+        let (port, database) = place.ok_or(AuditError::NoServer)?;
+        Ok(Self {
+            port,
+            database: database.to_owned(),
             password: secrets.get(ROLE.1).cloned(),
-        }
+        })
     }
 
     /// What the books say about a product.

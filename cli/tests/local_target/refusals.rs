@@ -89,6 +89,19 @@ fn an_empty_secret_is_refused_and_not_made_again() {
 }
 
 #[test]
+fn a_damaged_key_is_refused_and_not_made_again() {
+    let shop = TestShop::new();
+    shop.begin_state();
+    let secret = shop.state().join("secrets/auth-signing-key");
+    std::fs::write(&secret, "no key\n").unwrap();
+    shop.run(&["up"]).refused(
+        1,
+        &["failed to read the secret", "auth-signing-key", "backup"],
+    );
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "no key\n");
+}
+
+#[test]
 fn who_is_at_work_already_is_named_by_the_second() {
     let shop = TestShop::new();
     shop.begin_state();

@@ -47,11 +47,13 @@ pub enum LocalError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A secret's file is there and holds nothing.
-    #[error("failed to read the secret {}: the file is empty", path.display())]
-    EmptySecret {
+    /// A secret's file is there and does not hold what it should.
+    #[error("failed to read the secret {}: {reason}", path.display())]
+    UnusableSecret {
         /// The file.
         path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// Things are missing, taken or wrong, and nothing was touched.
     #[error("failed to begin: {}", first(.0))]
@@ -195,7 +197,7 @@ impl LocalError {
                 "move {} away and run `shopctl up`: what can be made again is made again",
                 path.display()
             )],
-            Self::EmptySecret { .. } => vec![
+            Self::UnusableSecret { .. } => vec![
                 "restore it from a backup; a new one would not fit what the servers were told before".to_owned(),
                 "if the data may go as well: `shopctl down --purge`, then `shopctl up`".to_owned(),
             ],

@@ -26,7 +26,10 @@ pub fn load_secrets(
         let path = folder.secrets().join(name);
         let value = match fs::read_to_string(&path) {
             Ok(text) if text.trim_end().is_empty() => {
-                return Err(LocalError::EmptySecret { path });
+                return Err(LocalError::UnusableSecret {
+                    path,
+                    reason: "the file is empty".to_owned(),
+                });
             }
             Ok(text) => text.trim_end().to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -35,10 +38,13 @@ pub fn load_secrets(
             }
             Err(error) => return Err(LocalError::read(&path, error)),
         };
-        secrets.insert(
-            name.to_owned(),
-            Secret::new(path.to_string_lossy().into_owned(), value),
-        );
+        let mut secret = Secret::new(path.to_string_lossy().into_owned(), value);
+        if kind == SecretKind::Ed25519Key {
+            let keys = public_keys(secret.expose());
+            secret = secret
+                .with_public(keys.map_err(|reason| LocalError::UnusableSecret { path, reason })?);
+        }
+        secrets.insert(name.to_owned(), secret);
     }
     Ok((secrets, missing))
 }
@@ -50,10 +56,17 @@ pub fn placeholder_secrets(
     catalogue: &Catalogue,
 ) -> SecretSet {
     wanted(environment, catalogue)
-        .into_keys()
-        .map(|name| {
+        .into_iter()
+        .map(|(name, kind)| {
             let path = folder.secrets().join(name).to_string_lossy().into_owned();
-            (name.to_owned(), Secret::new(path, format!("SECRET-{name}")))
+            let secret = Secret::new(path, format!("SECRET-{name}"));
+            let secret = match kind {
+                SecretKind::Ed25519Key => {
+                    secret.with_public(format!("{{\"keys\":[\"PUBLIC-KEY-OF-{name}\"]}}"))
+                }
+                SecretKind::Password | SecretKind::Token => secret,
+            };
+            (name.to_owned(), secret)
         })
         .collect()
 }
@@ -88,6 +101,12 @@ fn wanted<'a>(
         .flat_map(|component| &component.secrets)
         .map(|secret| (secret.name.as_str(), secret.kind))
         .collect()
+}
+
+/// The set of public keys that goes with a private one.
+fn public_keys(pem: &str) -> Result<String, String> {
+    let key = shop_token::SigningKey::from_pem(pem).map_err(|error| error.to_string())?;
+    Ok(shop_token::Jwks::new([key.public_key().clone()]).to_json())
 }
 
 fn make(kind: SecretKind, password_length: u16) -> Result<String, LocalError> {

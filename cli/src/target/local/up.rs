@@ -80,7 +80,9 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
         return Err(LocalError::Unprepared(taken));
     }
 
-    let shop = Shop::new(up.environment, &secrets);
+    let shop = Shop::new(up.environment, &secrets).map_err(|error| LocalError::Seed {
+        reason: error.to_string(),
+    })?;
     let mut observed = observe(up, user, &sight, &instances, &program)?;
     observed.secrets = missing_secrets;
     let is_up =
