@@ -106,7 +106,8 @@ const LOGS: &str = "\
 Examples:
   shopctl logs                    the last lines of everything
   shopctl logs order -f           what both order processes write, as they write it
-  shopctl logs redis-0 -n 1000    more of one instance";
+  shopctl logs redis-0 -n 1000    more of one instance
+On a terminal the services' JSON lines are told in a few words; elsewhere every line is as it was written.";
 
 /// Prove that the shop works.
 #[derive(Clone, Debug, Args)]

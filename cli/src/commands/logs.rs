@@ -40,7 +40,7 @@ pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<(), Failure> {
     let mut sources = chosen(folder, &args.components)?;
     let mut reading = Reading {
         context,
-        names: SourcedLines::default(),
+        names: SourcedLines::new(context.ui.answers_to_people()),
         readers: BTreeMap::new(),
     };
     for source in &sources {

@@ -4,6 +4,7 @@ use super::Context;
 use super::target::{local_failure, local_folder, local_only};
 use crate::args::SmokeArgs;
 use crate::environment::Environment;
+use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::render::SecretSet;
 use crate::shop::{Auditor, Shop};
@@ -36,7 +37,7 @@ async fn test(args: &SmokeArgs, context: &Context, interrupt: Interrupt) -> Resu
     if !folder.exists().map_err(local_failure)? {
         return Err(not_up());
     }
-    let observer = context.ui.observer();
+    let observer = context.ui.passing_observer();
     let patience = LockPatience::of(args.no_wait);
     let lock = WorkLock::take(&folder, "smoke", patience, &*observer, &interrupt)
         .await
@@ -47,17 +48,17 @@ async fn test(args: &SmokeArgs, context: &Context, interrupt: Interrupt) -> Resu
         return Err(not_up());
     }
     let proving = Proving {
-        context,
         environment,
         folder: &folder,
         secrets: &secrets,
+        observer: &*observer,
         interrupt: &interrupt,
     };
     let report = prove(&proving, &lock).await?;
     if context.ui.output() == OutputFormat::Json {
         context.ui.json(&report)?;
     } else {
-        context.ui.data(&table(&report))?;
+        context.ui.table(&table(&report))?;
     }
     conclude(context, &report)
 }
@@ -69,10 +70,10 @@ pub(super) fn given_up(hint: &str) -> Failure {
 
 /// What a proof needs.
 pub(super) struct Proving<'a> {
-    pub context: &'a Context,
     pub environment: &'a Environment,
     pub folder: &'a LocalFolder,
     pub secrets: &'a SecretSet,
+    pub observer: &'a dyn Observer,
     pub interrupt: &'a Interrupt,
 }
 
@@ -80,18 +81,17 @@ pub(super) struct Proving<'a> {
 /// held.
 pub(super) async fn prove(proving: &Proving<'_>, _lock: &WorkLock) -> Result<SmokeReport, Failure> {
     let Proving {
-        context,
         environment,
         folder,
         secrets,
+        observer,
         interrupt,
     } = proving;
     let shop = Shop::new(environment, secrets)?;
     let auditor = Auditor::new(environment, secrets)?;
-    let observer = context.ui.observer();
     let running = RunningDigest::look(folder).await.map_err(local_failure)?;
     let name = environment.name.as_str();
-    let report = smoke::smoke(name, &shop, &auditor, &*observer, interrupt).await?;
+    let report = smoke::smoke(name, &shop, &auditor, *observer, interrupt).await?;
     if report.passed {
         note_proof(folder, &running).await
     } else if report.interrupted {
@@ -145,7 +145,7 @@ pub(super) fn conclude(context: &Context, report: &SmokeReport) -> Result<(), Fa
     Err(Failure::told(ExitCode::Failed))
 }
 
-fn table(report: &SmokeReport) -> String {
+fn table(report: &SmokeReport) -> Table {
     let mut table = Table::new(["CHECK", "RESULT", "TIME", "FOUND"]);
     for check in &report.checks {
         table.row([
@@ -159,5 +159,5 @@ fn table(report: &SmokeReport) -> String {
             check.detail.as_str().into(),
         ]);
     }
-    table.render()
+    table
 }

@@ -51,18 +51,18 @@ async fn bring_up(args: &UpArgs, context: &Context, interrupt: Interrupt) -> Res
     }
     if unproved {
         let proving = Proving {
-            context,
             environment,
             folder: &folder,
             secrets: &outcome.secrets,
+            observer: &*observer,
             interrupt: &interrupt,
         };
         let report = prove(&proving, &outcome.lock).await?;
         conclude(context, &report)?;
     }
     context.ui.say(&format!("The shop is up at {url}"));
-    context.ui.hint(
-        "`shopctl status` shows what runs, `shopctl logs -f` what it says, `shopctl down` stops it",
-    );
+    context
+        .ui
+        .hint("`shopctl status` shows what runs, `shopctl logs -f` what it says");
     Ok(())
 }

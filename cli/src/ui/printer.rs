@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use terminal_size::terminal_size_of;
 
 use super::progress::{Lines, Spinners};
-use super::{ExitCode, Failure};
+use super::{ExitCode, Failure, Table};
 use crate::event::{Observer, Unobserved};
 
 /// The form of an answer.
@@ -55,6 +56,11 @@ impl Ui {
         self.options.output
     }
 
+    /// Whether the answer goes to a terminal, as text.
+    pub fn answers_to_people(&self) -> bool {
+        self.options.output == OutputFormat::Text && io::stdout().is_terminal()
+    }
+
     /// Writes a part of the answer, as it is, with a line's end if it has none.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = anstream::stdout().lock();
@@ -64,6 +70,12 @@ impl Ui {
             "\n"
         };
         answered(write!(stdout, "{text}{end}").and_then(|()| stdout.flush()))
+    }
+
+    /// Writes a table as a part of the answer, within the width of the terminal if there is one.
+    pub fn table(&self, table: &Table) -> Result<(), Failure> {
+        let width = terminal_size_of(io::stdout()).map_or(usize::MAX, |(width, _)| width.0.into());
+        self.data(&table.render_within(width))
     }
 
     /// Writes the answer as JSON.
@@ -133,6 +145,15 @@ impl Ui {
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).is_ok()
             && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    }
+
+    /// Somebody to report the events of a command to whose answer tells them all again. On a terminal they pass by.
+    pub fn passing_observer(&self) -> Arc<dyn Observer> {
+        if io::stderr().is_terminal() && self.answers_to_people() && !self.options.quiet {
+            Arc::new(Spinners::passing())
+        } else {
+            self.observer()
+        }
     }
 
     /// Somebody to report events to: bars on a terminal, lines elsewhere, nobody when quiet.

@@ -15,12 +15,17 @@ const DONE: Style = AnsiColor::Green.on_default().bold();
 const FAILED: Style = AnsiColor::Red.on_default().bold();
 const QUIET: Style = Style::new().dimmed();
 
+/// Details stand below each other, but for those of the few steps with longer names.
+const STEP_WIDTH: usize = 21;
+
 /// What a terminal that does not tell its width is taken for, in columns.
 const USUAL_WIDTH: u16 = 80;
 
 /// Shows each step that is under way as a spinner with what it waits for, and each finished one as a line.
 pub(super) struct Spinners {
     all: MultiProgress,
+    /// Whether a step that is done leaves a line behind.
+    leaves_lines: bool,
     running: Mutex<BTreeMap<String, (ProgressBar, Instant)>>,
 }
 
@@ -28,7 +33,16 @@ impl Spinners {
     pub(super) fn new() -> Self {
         Self {
             all: MultiProgress::new(),
+            leaves_lines: true,
             running: Mutex::default(),
+        }
+    }
+
+    /// Those that leave only failures and notes behind.
+    pub(super) fn passing() -> Self {
+        Self {
+            leaves_lines: false,
+            ..Self::new()
         }
     }
 
@@ -79,7 +93,9 @@ impl Observer for Spinners {
             }
             Event::StepDone { step, .. } | Event::StepFailed { step, .. } => {
                 let took = self.end(step);
-                self.line(&event, took);
+                if self.leaves_lines || matches!(event, Event::StepFailed { .. }) {
+                    self.line(&event, took);
+                }
             }
             Event::Note { .. } => self.line(&event, None),
         }
@@ -134,10 +150,10 @@ fn terminal_line(event: &Event, took: Option<Duration>, width: usize) -> Option<
             } else {
                 ("·", QUIET)
             };
-            let room = width.saturating_sub(step.chars().count() + 12);
+            let room = width.saturating_sub(step.chars().count().max(STEP_WIDTH) + 12);
             let detail = shortened(detail.as_deref().unwrap_or_default(), room);
             Some(format!(
-                "{style}{mark}{style:#} {QUIET}{took:>6}{QUIET:#}  {step}  {QUIET}{detail}{QUIET:#}"
+                "{style}{mark}{style:#} {QUIET}{took:>6}{QUIET:#}  {step:<STEP_WIDTH$}  {QUIET}{detail}{QUIET:#}"
             ))
         }
         Event::StepFailed { step, reason } => Some(format!(
@@ -184,7 +200,7 @@ mod tests {
         let line = terminal_line(&done("31 files"), Some(Duration::from_millis(240)), 80);
         assert_eq!(
             plain(&line.unwrap()),
-            "✓  0.2 s  write configuration  31 files"
+            "✓  0.2 s  write configuration    31 files"
         );
     }
 

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
+/// The last column is never made narrower than this: words would stand one below the other.
+const NARROWEST: usize = 20;
 const HEAD: Style = Style::new().bold();
 
 /// How a cell looks. Restrained: color is for what needs attention, or for what is well.
@@ -80,8 +82,13 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// The table as text with styles.
+    /// The table as text with styles, as wide as it is.
     pub fn render(&self) -> String {
+        self.render_within(usize::MAX)
+    }
+
+    /// The table as text with styles. What stands in the last column goes on below where the width ends.
+    pub fn render_within(&self, width: usize) -> String {
         let widths: Vec<usize> = self
             .heads
             .iter()
@@ -98,11 +105,38 @@ impl Table {
         let heads: Vec<Cell> = self.heads.iter().map(|head| Cell::from(*head)).collect();
         let mut text = String::new();
         write_row(&mut text, &heads, &widths, Some(HEAD));
+        let before: usize = widths.iter().rev().skip(1).map(|width| width + 2).sum();
+        let room = width.saturating_sub(before).max(NARROWEST);
         for row in &self.rows {
-            write_row(&mut text, row, &widths, None);
+            let mut row = row.clone();
+            let last = row.get_mut(self.heads.len().saturating_sub(1));
+            let rest = last.map(|cell| wrap(cell, room)).unwrap_or_default();
+            write_row(&mut text, &row, &widths, None);
+            for line in rest {
+                // Writing to a text cannot fail.
+                let _ = writeln!(text, "{:before$}{line}", "");
+            }
         }
         text
     }
+}
+
+/// Leaves as many words in a cell as there is room for, and gives the lines that the others make.
+fn wrap(cell: &mut Cell, room: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in cell.text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.width() + 1 + word.width() <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    let rest = lines.split_off(1);
+    cell.text = lines.pop().unwrap_or_default();
+    rest
 }
 
 fn write_row(text: &mut String, cells: &[Cell], widths: &[usize], style: Option<Style>) {
@@ -126,6 +160,20 @@ fn write_row(text: &mut String, cells: &[Cell], widths: &[usize], style: Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_column_goes_on_below_where_the_terminal_ends() {
+        let mut table = Table::new(["CHECK", "FOUND"]);
+        table.row([
+            "order".into(),
+            "placed once, replayed, read by id and by key".into(),
+        ]);
+        table.row(["echo".into(), "all".into()]);
+        assert_eq!(
+            anstream::adapter::strip_str(&table.render_within(32)).to_string(),
+            "CHECK  FOUND\norder  placed once, replayed,\n       read by id and by key\necho   all\n"
+        );
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell_and_nothing_trails() {

@@ -224,7 +224,7 @@ async fn postgres_tells_its_role_over_socket_and_network_and_its_silence_is_noti
                 .unwrap()
                 .reason
                 .unwrap()
-                .contains("failed to ask")
+                .contains("no answer at")
         );
     }
     postgres.start_again();

@@ -2,9 +2,11 @@
 //!
 //! Just enough HTTP for a health page; what is not understood closes the connection and counts by its status line.
 
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::reason;
 use crate::supervisor::health::Answer;
 
 /// A health page is short; more than this is not read.
@@ -54,14 +56,14 @@ impl HttpProbe {
             Ok(connection) => connection,
             Err(error) => {
                 return Answer::Silent {
-                    detail: format!("failed to connect to {}: {error}", self.address),
+                    detail: format!("no answer at {}: {}", self.address, reason(&error)),
                 };
             }
         };
         match self.exchange(connection).await {
             Ok(answer) => answer,
             Err(error) => Answer::Silent {
-                detail: format!("failed to read an answer of {}: {error}", self.address),
+                detail: format!("no answer at {}: {}", self.address, reason(&error)),
             },
         }
     }
@@ -72,8 +74,6 @@ impl HttpProbe {
         if response.keep {
             self.connection = Some(connection);
         }
-        let body = String::from_utf8_lossy(&response.body);
-        let body: String = body.trim().chars().take(DETAIL_MAXIMUM).collect();
         Ok(if (200..300).contains(&response.status) {
             Answer::Ready {
                 role: Some(ROLE.to_owned()),
@@ -82,9 +82,50 @@ impl HttpProbe {
         } else {
             Answer::Alive {
                 role: Some(ROLE.to_owned()),
-                detail: format!("status {}: {body}", response.status),
+                detail: refusal(response.status, &response.body),
             }
         })
+    }
+}
+
+/// Why a service says that it is not ready: what it lacks, where its answer tells that, else the answer itself.
+fn refusal(status: u16, body: &[u8]) -> String {
+    let lacks = serde_json::from_slice::<Readiness>(body)
+        .map(|readiness| readiness.lacks())
+        .unwrap_or_default();
+    let detail = if lacks.is_empty() {
+        String::from_utf8_lossy(body).trim().to_owned()
+    } else {
+        format!("it lacks {lacks}")
+    };
+    let detail: String = detail.chars().take(DETAIL_MAXIMUM).collect();
+    format!("status {status}: {detail}")
+}
+
+/// The parts of the services' `/readyz` that matter here.
+#[derive(Deserialize)]
+struct Readiness {
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    ready: bool,
+    required: bool,
+    detail: String,
+}
+
+impl Readiness {
+    /// The dependencies that are missing: `postgres (connection refused), keys (…)`.
+    fn lacks(&self) -> String {
+        let missing: Vec<String> = self
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.required && !dependency.ready)
+            .map(|dependency| format!("{} ({})", dependency.name, dependency.detail))
+            .collect();
+        missing.join(", ")
     }
 }
 
@@ -133,4 +174,21 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_is_not_ready_is_told_by_what_it_lacks() {
+        let body = br#"{"ready":false,"draining":false,"dependencies":[
+            {"name":"postgres","ready":false,"required":true,"detail":"connection refused"},
+            {"name":"redis","ready":false,"required":false,"detail":"no master"}]}"#;
+        assert_eq!(
+            refusal(503, body),
+            "status 503: it lacks postgres (connection refused)"
+        );
+        assert_eq!(refusal(503, b" away\n"), "status 503: away");
+    }
 }

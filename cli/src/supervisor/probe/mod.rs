@@ -9,3 +9,10 @@ mod prober;
 mod redis;
 
 pub(super) use prober::Prober;
+
+/// Why there is no answer, in the system's words, without the number that follows them.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    words.to_owned()
+}

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
+use super::reason;
 use crate::supervisor::health::Answer;
 
 /// Protocol 3.0, as it stands in a start packet.
@@ -61,7 +62,12 @@ impl PostgresProbe {
             }
             Err(error) => {
                 return Answer::Silent {
-                    detail: format!("failed to ask {}, port {}: {error}", self.host, self.port),
+                    detail: format!(
+                        "no answer at {}, port {}: {}",
+                        self.host,
+                        self.port,
+                        reason(&error)
+                    ),
                 };
             }
         }

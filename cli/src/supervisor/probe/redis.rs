@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use super::reason;
 use crate::supervisor::health::Answer;
 
 /// Longer lines and lists than any answer to `ROLE` or `AUTH`.
@@ -58,7 +59,7 @@ impl RedisProbe {
         match self.ask_anew().await {
             Ok(answer) => answer,
             Err(error) => Answer::Silent {
-                detail: format!("failed to ask {}: {error}", self.address),
+                detail: format!("no answer at {}: {}", self.address, reason(&error)),
             },
         }
     }

@@ -80,15 +80,20 @@ fn is_hopeless(instance: &InstanceStatus) -> bool {
             .is_some_and(|code| HOPELESS.contains(&code))
 }
 
-/// What is waited for, and what was seen last: "redis-1 (connection refused), order-0 (…)".
+/// What is waited for, and what was heard last of the first of them, as much as fits in a line: "redis-1 and 3 more: no
+/// answer at 127.0.0.1:16380: connection refused".
 pub(super) fn what_is_awaited(status: &SupervisorStatus, names: &[String]) -> Option<String> {
-    let late: Vec<String> = status
+    let late: Vec<&InstanceStatus> = status
         .instances
         .iter()
         .filter(|instance| !instance.ready && names.contains(&instance.instance))
-        .map(|instance| format!("{} ({})", instance.instance, instance.last_word()))
         .collect();
-    (!late.is_empty()).then(|| late.join(", "))
+    let first = late.first()?;
+    let more = match late.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("{}{more}: {}", first.instance, first.last_word()))
 }
 
 /// The last lines of a log.
