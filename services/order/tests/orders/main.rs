@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a helper of a test may fail as a test does
 
 mod api;
+mod batches;
 mod faults;
 mod model;
 mod stalls;
