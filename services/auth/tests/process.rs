@@ -40,19 +40,8 @@ impl Shopd {
             .replacen("127.0.0.1:0", &format!("127.0.0.1:{admin_port}"), 1);
         let file = folder.path().join("auth.toml");
         std::fs::write(&file, text).unwrap();
-        let process = Process::spawn(Launch {
-            name: "auth-0".to_owned(),
-            argv: vec![
-                shopd().display().to_string(),
-                "auth".to_owned(),
-                "--config".to_owned(),
-                file.display().to_string(),
-            ],
-            environment: Vec::new(),
-            log: folder.path().join("log"),
-            unprivileged: false,
-            on_orphaned: Signal::SIGKILL,
-        });
+        let log = folder.path().join("log");
+        let process = Process::spawn(Launch::shopd("auth", "auth-0", &file, log));
         let client = Client::new();
         let started = Self {
             process,

@@ -36,6 +36,22 @@ pub struct Launch {
     pub on_orphaned: Signal,
 }
 
+impl Launch {
+    /// `shopd SERVICE` with a configuration file, as the user of the test.
+    pub fn shopd(service: &str, name: impl Into<String>, config: &Path, log: PathBuf) -> Self {
+        let program = programs::shopd().display().to_string();
+        let config = config.display().to_string();
+        Self {
+            name: name.into(),
+            argv: vec![program, service.to_owned(), "--config".to_owned(), config],
+            environment: Vec::new(),
+            log,
+            unprivileged: false,
+            on_orphaned: Signal::SIGKILL,
+        }
+    }
+}
+
 /// A child that is killed when it is dropped and when the test process ends.
 #[derive(Debug)]
 pub struct Process {

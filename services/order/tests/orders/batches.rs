@@ -31,7 +31,7 @@ async fn decided_together(world: &World, service: &Service, gated: Uuid, product
     });
     // Time for them to arrive, in answers to other questions.
     for _ in 0..20 {
-        assert_eq!(attempts().await, before);
+        assert!(attempts().await - before < 0.5, "it was not held up");
     }
     gate.open().await;
     assert_eq!(first.await.unwrap().unwrap().status, StatusCode::CREATED);

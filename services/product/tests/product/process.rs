@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
-use shop_testkit::{Database, Folder, Launch, Process, Role, eventually, free_port, shopd};
+use shop_testkit::{Database, Folder, Launch, Process, Role, eventually, free_port};
 use shop_token::{Issuer, SigningKey};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -37,19 +37,8 @@ impl Shopd {
         let issuer = Issuer::new(&SigningKey::generate(), "shop-auth", "shop");
         let text = config_text(database, &folder, &issuer, [&public, &admin, &internal]);
         let file = folder.write("product.toml", &text);
-        let process = Process::spawn(Launch {
-            name: "product-0".to_owned(),
-            argv: vec![
-                shopd().display().to_string(),
-                "product".to_owned(),
-                "--config".to_owned(),
-                file.display().to_string(),
-            ],
-            environment: Vec::new(),
-            log: folder.path().join("log"),
-            unprivileged: false,
-            on_orphaned: Signal::SIGKILL,
-        });
+        let log = folder.path().join("log");
+        let process = Process::spawn(Launch::shopd("product", "product-0", &file, log));
         let client = Client::builder()
             .timeout(Duration::from_secs(5))
             .build()

@@ -9,7 +9,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use shop_testkit::{
     Database, Folder, Launch, Postgres, Process, RedisUser, Role as Owner, Sentinels, eventually,
-    free_port, shopd,
+    free_port,
 };
 use shop_token::{Issuer, Role, SigningKey};
 use sqlx::PgPool;
@@ -125,19 +125,8 @@ impl World {
             self.redis_section,
         );
         let file = self.folder.write(&format!("{name}.toml"), &config);
-        let process = Process::spawn(Launch {
-            name: name.clone(),
-            argv: vec![
-                shopd().display().to_string(),
-                "order".to_owned(),
-                "--config".to_owned(),
-                file.display().to_string(),
-            ],
-            environment: Vec::new(),
-            log: self.folder.path().join(format!("{name}.log")),
-            unprivileged: false,
-            on_orphaned: Signal::SIGKILL,
-        });
+        let log = self.folder.path().join(format!("{name}.log"));
+        let process = Process::spawn(Launch::shopd("order", &name, &file, log));
         Service {
             process,
             name,
