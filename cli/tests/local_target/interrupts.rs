@@ -66,8 +66,16 @@ impl Running {
         Run {
             code,
             stdout: String::new(),
-            stderr: self.said,
+            stderr: std::mem::take(&mut self.said),
         }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that a failed test left stopped would keep its lock, and the shop could not be purged.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -201,7 +209,7 @@ fn tagged(shop: &TestShop) -> String {
     psql(
         shop,
         "SELECT (SELECT count(*) FROM product.products WHERE tag LIKE 'smoke-%') || ' ' ||
-                (SELECT count(*) FROM auth.accounts WHERE test_tag LIKE 'smoke-%')",
+                (SELECT coalesce(sum(accounts), 0) FROM auth.test_accounts WHERE tag LIKE 'smoke-%')",
     )
 }
 
