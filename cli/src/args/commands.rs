@@ -6,6 +6,8 @@ use clap::{Args, Subcommand};
 
 pub use clap_complete::Shell;
 
+use super::report::ReportArgs;
+
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -24,6 +26,8 @@ pub enum Command {
     /// Prove that the shop works: every route, real logins and a flash sale
     #[command(after_help = SMOKE)]
     Smoke(SmokeArgs),
+    /// Reports of load tests: list, show, compare, verify, publish
+    Report(ReportArgs),
     /// Write the configuration files that `up` would use, without secrets
     #[command(after_help = RENDER)]
     Render(RenderArgs),

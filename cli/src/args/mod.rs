@@ -2,6 +2,7 @@
 
 mod commands;
 mod completions;
+mod report;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, ValueEnum};
 
 pub use commands::*;
 pub use completions::completions;
+pub use report::*;
 
 use crate::ui::{ExitCode, OutputFormat, Ui};
 

@@ -7,6 +7,7 @@ mod env;
 mod logs;
 mod overview;
 mod render;
+mod report;
 mod smoke;
 mod status;
 mod supervise;
@@ -89,6 +90,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Status) => status::run(context),
         Some(Command::Logs(args)) => logs::run(&args, context),
         Some(Command::Smoke(args)) => smoke::run(&args, context),
+        Some(Command::Report(args)) => report::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
         Some(Command::Doctor(args)) => doctor::run(&args, context),
         Some(Command::Env(command)) => env::run(&command, context),

@@ -21,8 +21,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct LoadReport {
     /// The version of the report's form.
+    #[schemars(extend("const" = 1))]
     pub schema_version: u32,
     /// The kind of report: `load`.
+    #[schemars(extend("const" = "load"))]
     pub kind: String,
     /// The report's name: when it began and the profile.
     pub id: String,

@@ -123,7 +123,7 @@ impl Samples {
 
     /// Writes the file.
     pub fn write(&self, to: impl Write) -> io::Result<()> {
-        let mut encoder = zstd::Encoder::new(to, 19)?;
+        let mut encoder = zstd::Encoder::new(to, 12)?;
         encoder.include_checksum(true)?;
         for record in self.records() {
             serde_json::to_writer(&mut encoder, &record)?;

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod accounting;
+mod commands;
+mod comparing;
 mod fixture;
 mod judging;
+mod pages;
 mod samples;

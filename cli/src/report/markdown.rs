@@ -1,0 +1,166 @@
+//! A report in short: good in a terminal and where markdown is shown.
+
+use std::fmt::Write as _;
+
+use super::document::Report;
+use super::figures::{count, figure, milliseconds, objective, with_unit};
+use super::model::{Comparison, LoadReport};
+use super::words::{headline, summary};
+
+/// The report in markdown.
+pub fn markdown(report: &Report) -> String {
+    match report {
+        Report::Load(report) => load(report),
+    }
+}
+
+fn load(report: &LoadReport) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let _ = write!(
+        text,
+        "# {}: {}\n\n{}\n",
+        report.verdict,
+        escaped(&headline(report)),
+        escaped(&summary(report))
+    );
+    if !report.reasons.is_empty() {
+        text.push('\n');
+        for reason in &report.reasons {
+            let _ = writeln!(text, "- {}: {}", reason.verdict, escaped(&reason.text));
+        }
+    }
+    let rows = report.objectives.iter().map(|seen| {
+        let side = match seen.comparison {
+            Comparison::AtMost => "at most",
+            Comparison::AtLeast => "at least",
+        };
+        vec![
+            objective(&seen.name).to_owned(),
+            format!("{side} {}", with_unit(seen.limit, &seen.unit)),
+            seen.measured.map_or_else(
+                || "not measured".to_owned(),
+                |value| with_unit(value, &seen.unit),
+            ),
+            seen.verdict.to_string(),
+        ]
+    });
+    table(
+        &mut text,
+        "Objectives",
+        &["objective", "limit", "measured", "verdict"],
+        rows,
+    );
+    let rows = report.routes.iter().map(|route| {
+        let mut row = vec![
+            route.name.clone(),
+            count(route.requests),
+            count(route.failed),
+        ];
+        match route.latency {
+            Some(latency) => {
+                row.extend([latency.p50, latency.p95, latency.p99, latency.max].map(milliseconds));
+            }
+            None => row.extend(["-", "-", "-", "-"].map(str::to_owned)),
+        }
+        row
+    });
+    table(
+        &mut text,
+        "Routes",
+        &["route", "requests", "failed", "p50", "p95", "p99", "max"],
+        rows,
+    );
+    if let Some(accounting) = &report.accounting {
+        let rows = accounting.checks.iter().map(|check| {
+            let found = check
+                .found
+                .map_or_else(|| "-".to_owned(), |found| found.to_string());
+            vec![
+                check.name.clone(),
+                check.expected.to_string(),
+                found,
+                check.verdict.to_string(),
+            ]
+        });
+        table(
+            &mut text,
+            "The books",
+            &["what", "expected", "found", "verdict"],
+            rows,
+        );
+    }
+    let software = &report.software;
+    let _ = write!(
+        text,
+        "\n{} ran at {} on {} cores ({}), shopctl {} ({}), k6 {}, PostgreSQL {}, Redis {}; load average before: {}.\n",
+        escaped(&report.id),
+        report.started_at.date(),
+        report.hardware.cores,
+        escaped(report.hardware.cpu_model.as_deref().unwrap_or("not known")),
+        escaped(&software.shopctl),
+        escaped(&software.commit),
+        escaped(software.k6.as_deref().unwrap_or("not known")),
+        escaped(software.postgres.as_deref().unwrap_or("not known")),
+        escaped(software.redis.as_deref().unwrap_or("not known")),
+        figure(report.load_average.before.one_minute),
+    );
+    let _ = writeln!(
+        text,
+        "\n`report.html` shows it over time; `shopctl report verify {}` computes it again from its raw samples.",
+        report.id
+    );
+    text
+}
+
+fn table(text: &mut String, title: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows
+        .map(|row| row.iter().map(|cell| escaped(cell)).collect())
+        .collect();
+    if rows.is_empty() {
+        return;
+    }
+    let widths: Vec<usize> = heads
+        .iter()
+        .enumerate()
+        .map(|(column, head)| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells
+                .map(|cell| cell.chars().count())
+                .chain([head.len(), 3])
+                .max()
+                .unwrap_or(3)
+        })
+        .collect();
+    // Writing to a text cannot fail.
+    let _ = write!(text, "\n## {title}\n\n");
+    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
+    row(text, &heads, &widths);
+    let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
+    row(text, &rules, &widths);
+    for cells in &rows {
+        row(text, cells, &widths);
+    }
+}
+
+fn row(text: &mut String, cells: &[String], widths: &[usize]) {
+    text.push('|');
+    for (cell, width) in cells.iter().zip(widths) {
+        // Writing to a text cannot fail.
+        let _ = write!(text, " {cell:<width$} |");
+    }
+    text.push('\n');
+}
+
+/// Text that markdown takes for nothing but text, in one line.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '<' | '>' | '*' | '[' | ']' | '`' | '\\' => safe.extend(['\\', c]),
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}

@@ -1,0 +1,230 @@
+//! Keeps a report in the repository and shows its figures in the README, between two markers.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::document::Report;
+use super::figures::{count, figure, milliseconds};
+use super::manifest::Manifest;
+use super::markdown::escaped;
+use super::model::LoadReport;
+use super::store::{Folder, LEFT_OUT, PUBLISHED, Reports, SUMS, StoreError, write};
+use super::verdict::Verdict;
+
+/// Where the table begins in the README.
+pub const BEGIN: &str = "<!-- evidence:begin -->";
+/// Where it ends.
+pub const END: &str = "<!-- evidence:end -->";
+/// The largest file that is kept in the repository.
+const MOST_BYTES: usize = 1 << 20;
+
+/// What publishing did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The report's folder in the repository.
+    pub folder: Folder,
+    /// Files that are too large to be kept, with their sizes.
+    pub left_out: Vec<(String, usize)>,
+    /// Whether the README says something else now.
+    pub readme_changed: bool,
+}
+
+/// Why a report cannot be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// Reports or the README cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The README has no place for the table.
+    #[error("failed to find the evidence's markers in {path}: {problem}")]
+    Markers {
+        /// The README.
+        path: PathBuf,
+        /// What is wrong with them.
+        problem: &'static str,
+    },
+}
+
+/// Keeps a report and shows it. Doing so again changes nothing.
+pub fn publish(
+    reports: &Reports,
+    folder: &Folder,
+    readme: &Path,
+) -> Result<Published, PublishError> {
+    let text = fs::read_to_string(readme).map_err(|source| StoreError::Read {
+        path: readme.to_owned(),
+        source,
+    })?;
+    // A README without a place for the table is noticed before anything is written.
+    replaced(&text, "").map_err(|problem| PublishError::Markers {
+        path: readme.to_owned(),
+        problem,
+    })?;
+    let (kept, left_out) = keep(reports, folder)?;
+    let table = table(&shown(reports)?, reports.root());
+    let new = replaced(&text, &table).map_err(|problem| PublishError::Markers {
+        path: readme.to_owned(),
+        problem,
+    })?;
+    let readme_changed = new != text;
+    if readme_changed {
+        let temporary = readme.with_extension("md.new");
+        write(&temporary, new.as_bytes())?;
+        fs::rename(&temporary, readme).map_err(|source| StoreError::Write {
+            path: readme.to_owned(),
+            source,
+        })?;
+    }
+    Ok(Published {
+        folder: kept,
+        left_out,
+        readme_changed,
+    })
+}
+
+/// Copies a report to those that are kept, without what is too large.
+fn keep(reports: &Reports, folder: &Folder) -> Result<(Folder, Vec<(String, usize)>), StoreError> {
+    let report = folder.report()?;
+    let path = reports
+        .root()
+        .join(PUBLISHED)
+        .join(report.environment())
+        .join(report.id());
+    let kept = Folder::at(&path);
+    if same(folder.path(), &path) {
+        return Ok((kept, Vec::new()));
+    }
+    fs::create_dir_all(&path).map_err(|source| StoreError::Write {
+        path: path.clone(),
+        source,
+    })?;
+    let sums = folder.read(SUMS)?;
+    let listed = std::str::from_utf8(&sums)
+        .ok()
+        .and_then(Manifest::read)
+        .unwrap_or_default()
+        .sums;
+    let mut left_out = Vec::new();
+    for name in listed.keys() {
+        let Some(bytes) = folder.read_if_there(name)? else {
+            continue;
+        };
+        if bytes.len() > MOST_BYTES {
+            left_out.push((name.clone(), bytes.len()));
+        } else {
+            write(&path.join(name), &bytes)?;
+        }
+    }
+    if !left_out.is_empty() {
+        let names: String = left_out
+            .iter()
+            .map(|(name, _)| {
+                [
+                    name, "
+",
+                ]
+                .concat()
+            })
+            .collect();
+        write(&path.join(LEFT_OUT), names.as_bytes())?;
+    }
+    // As they came: they tell of what was left out too.
+    write(&path.join(SUMS), &sums)?;
+    Ok((kept, left_out))
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// The newest published report of each environment and profile.
+fn shown(reports: &Reports) -> Result<Vec<(Box<LoadReport>, PathBuf)>, StoreError> {
+    let mut seen = BTreeSet::new();
+    let mut shown = Vec::new();
+    for listed in reports
+        .list()?
+        .into_iter()
+        .filter(|listed| listed.published)
+    {
+        let Ok(Report::Load(report)) = listed.report else {
+            continue;
+        };
+        if seen.insert((report.environment.clone(), report.profile.name.clone())) {
+            let path = reports
+                .root()
+                .join(PUBLISHED)
+                .join(&listed.environment)
+                .join(&listed.id);
+            shown.push((report, path));
+        }
+    }
+    shown.sort_by(|(one, _), (other, _)| {
+        (&one.environment, &one.profile.name).cmp(&(&other.environment, &other.profile.name))
+    });
+    Ok(shown)
+}
+
+fn table(shown: &[(Box<LoadReport>, PathBuf)], root: &Path) -> String {
+    let mut text = "| load test | verdict | requests/s | p50 | p95 | p99 | failed requests | orders, checked in Postgres | measured |\n\
+                    |---|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for (report, path) in shown {
+        let latency = |of: fn(&super::model::Latency) -> f64| {
+            report
+                .latency
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), |latency| milliseconds(of(latency)))
+        };
+        // Links in the README are relative to it, and the folder of reports stands beside it.
+        let link = path
+            .strip_prefix(root)
+            .map_or_else(|_| path.clone(), |rest| Path::new("reports").join(rest));
+        // Writing to a text cannot fail.
+        let _ = writeln!(
+            text,
+            "| `{}` on `{}`, {} users, {} s | {} | {} | {} | {} | {} | {} | {} | [{}]({}/report.md), commit {} |",
+            report.profile.name,
+            report.environment,
+            count(report.profile.vus.into()),
+            figure(report.totals.offered_seconds),
+            report.verdict,
+            figure(report.totals.requests_per_second),
+            latency(|latency| latency.p50),
+            latency(|latency| latency.p95),
+            latency(|latency| latency.p99),
+            count(report.totals.failed_requests),
+            books(report),
+            report.started_at.date(),
+            link.display(),
+            escaped(&report.software.commit),
+        );
+    }
+    text
+}
+
+fn books(report: &LoadReport) -> String {
+    let Some(accounting) = &report.accounting else {
+        return "none".to_owned();
+    };
+    let verdict = Verdict::all(accounting.checks.iter().map(|check| check.verdict));
+    let orders = count(accounting.acknowledged);
+    match verdict {
+        Verdict::Pass => format!("{orders}, exact"),
+        Verdict::Fail => format!("{orders}, **wrong**"),
+        Verdict::Unknown => format!("{orders}, not checked"),
+    }
+}
+
+/// The README with the table between its markers.
+fn replaced(readme: &str, table: &str) -> Result<String, &'static str> {
+    let (before, rest) = readme.split_once(BEGIN).ok_or("the first one is missing")?;
+    let (_, after) = rest
+        .split_once(END)
+        .ok_or("the second one does not follow the first one")?;
+    if after.contains(BEGIN) {
+        return Err("they are there twice");
+    }
+    Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+}
