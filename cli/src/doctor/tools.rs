@@ -10,10 +10,11 @@ use nix::unistd::Uid;
 use crate::catalogue::Program;
 use crate::target::local::{FoundProgram, find_program};
 
-/// The folder of shopctl's own tools: a Python virtual environment. `None`: this user has no home.
+/// The folder of shopctl's own tools: a Python virtual environment. `None`: this user has no home. No environment can
+/// have its name, which begins with a dot: each environment's state is beside it.
 pub fn tools_folder() -> Option<PathBuf> {
     if Uid::effective().is_root() {
-        return Some(PathBuf::from("/var/lib/shopctl/tools"));
+        return Some(PathBuf::from("/var/lib/shopctl/.tools"));
     }
     let variable = |name| {
         std::env::var_os(name)
@@ -22,7 +23,7 @@ pub fn tools_folder() -> Option<PathBuf> {
     };
     variable("XDG_DATA_HOME")
         .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
-        .map(|data| data.join("shopctl/tools"))
+        .map(|data| data.join("shopctl/.tools"))
 }
 
 /// Looks for a program, in the folder of tools too. `wanted` is the version that the environment asks for.

@@ -69,11 +69,7 @@ impl Project {
 
     /// Finds an environment. What has a slash or ends like a YAML file is a path, everything else a name.
     pub fn find(&self, name_or_path: &str) -> Result<Found, ProjectError> {
-        let is_path = name_or_path.contains('/')
-            || [".yaml", ".yml"]
-                .iter()
-                .any(|extension| name_or_path.ends_with(extension));
-        if is_path {
+        if is_path(name_or_path) {
             return self.find_path(Path::new(name_or_path));
         }
         let path = self
@@ -104,6 +100,18 @@ impl Project {
         })
     }
 
+    /// The file on disk that a name or path means, if it is there.
+    pub fn file_of(&self, name_or_path: &str) -> Option<PathBuf> {
+        let file = if is_path(name_or_path) {
+            self.folder.join(name_or_path)
+        } else {
+            self.folder
+                .join(ENVIRONMENTS)
+                .join(format!("{name_or_path}.yaml"))
+        };
+        file.exists().then_some(file)
+    }
+
     fn find_path(&self, path: &Path) -> Result<Found, ProjectError> {
         let here = self.folder.join(path);
         if here.exists() {
@@ -114,6 +122,14 @@ impl Project {
             })
         }
     }
+}
+
+/// Whether an environment is asked for by its path: with a slash, or with a file's ending.
+pub fn is_path(name_or_path: &str) -> bool {
+    name_or_path.contains('/')
+        || [".yaml", ".yml"]
+            .iter()
+            .any(|extension| name_or_path.ends_with(extension))
 }
 
 /// The name of an environment's file; `None`: it is not one.

@@ -9,7 +9,7 @@ mod shipped;
 use std::path::PathBuf;
 
 pub use error::ProjectError;
-pub use lookup::{Found, Listed};
+pub use lookup::{Found, Listed, is_path};
 
 use crate::catalogue::{Catalogue, Origin, Templates};
 use crate::environment::EnvironmentFile;

@@ -41,6 +41,8 @@ pub(super) async fn stop_all(
     ) {
         let own =
             std::env::current_exe().map_err(|error| LocalError::read(folder.state_dir(), error))?;
+        // After a clean-up of /tmp the place of the sockets may have to be made again, for nobody else to change.
+        folder.make_run_base()?;
         ensure_running(folder.names(), &own, crate::COMMIT).await?.0
     } else {
         Client::connect(folder.run_dir()).await?

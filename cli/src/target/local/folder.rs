@@ -8,16 +8,13 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as 
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::files::{give_to, write_atomically};
-use super::{LocalError, ServerUser};
+use super::files::give_to;
+use super::marker::{MARKER, Marker, SourceFile};
+use super::{LocalError, ServerUser, run_folder};
 use crate::render::{Place, ProgramFile};
 use crate::supervisor::{RunAs, StateFolder};
 
-/// The file that says that a folder is a state folder, and whose.
-const MARKER: &str = "environment.json";
 /// The file that whoever is at work holds.
 const LOCK: &str = "lock";
 
@@ -26,34 +23,34 @@ const LOCK: &str = "lock";
 pub struct LocalFolder {
     environment: String,
     folder: StateFolder,
-}
-
-/// What the marker says. It tells names; what runs is observed.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Marker {
-    environment: String,
-    run_dir: PathBuf,
+    /// The environment's file, if it is to be told apart from others of its name.
+    source: Option<SourceFile>,
 }
 
 impl LocalFolder {
-    /// Where the state of an environment is, or would be.
-    pub fn locate(environment: &str, state_dir: Option<&Path>) -> Result<Self, LocalError> {
-        let (state, run_name) = match state_dir {
+    /// Where the state of an environment is, or would be. `source` is the environment's file; a folder that was named
+    /// is meant whatever the file.
+    pub fn locate(
+        environment: &str,
+        state_dir: Option<&Path>,
+        source: Option<SourceFile>,
+    ) -> Result<Self, LocalError> {
+        let state = match state_dir {
             Some(path) => {
-                let state =
-                    std::path::absolute(path).map_err(|error| LocalError::read(path, error))?;
-                // Two folders may hold environments of one name: their sockets are told apart by the folder.
-                let digest =
-                    hex::encode(&Sha256::digest(state.as_os_str().as_encoded_bytes())[..4]);
-                (state, format!("{environment}-{digest}"))
+                std::path::absolute(path).map_err(|error| LocalError::read(path, error))?
             }
-            None => (default_state()?.join(environment), environment.to_owned()),
+            None => default_state()?.join(environment),
         };
-        let run = run_base().join(run_name);
+        // What is wrong with the marker is told by whoever uses the folder.
+        let run = Marker::read(&state)
+            .ok()
+            .flatten()
+            .and_then(|marker| run_folder::recorded(environment, &state, &marker.run_dir))
+            .unwrap_or_else(|| run_folder::choose(environment, &state));
         Ok(Self {
             environment: environment.to_owned(),
             folder: StateFolder::new(state, run),
+            source: source.filter(|_| state_dir.is_none()),
         })
     }
 
@@ -122,8 +119,8 @@ impl LocalFolder {
 
     /// Whether the state folder is there and ours. Refuses a folder that is something else.
     pub fn exists(&self) -> Result<bool, LocalError> {
-        self.check_run_base()?;
         let state = self.state_dir();
+        run_folder::check_base(self.run_dir(), state)?;
         match fs::metadata(state) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(LocalError::read(state, error)),
@@ -141,59 +138,47 @@ impl LocalFolder {
             }
             Ok(_) => {}
         }
-        let marker = state.join(MARKER);
-        let text = match fs::read(&marker) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return if self.is_fresh()? {
-                    Ok(false)
-                } else {
-                    Err(self.foreign(
-                        "there are files in it that shopctl did not make",
-                        "name a new or an empty folder with `--state-dir`",
-                    ))
-                };
-            }
-            Err(error) => return Err(LocalError::read(&marker, error)),
-        };
-        let found: Marker = serde_json::from_slice(&text).map_err(|error| LocalError::Corrupt {
-            path: marker,
-            reason: error.to_string(),
-        })?;
-        if found.environment == self.environment {
-            Ok(true)
-        } else {
-            Err(self.foreign(
+        match Marker::read(state)? {
+            Some(found) => self.check(&found).map(|()| true),
+            None if self.is_fresh()? => Ok(false),
+            None => Err(self.foreign(
+                "there are files in it that shopctl did not make",
+                "name a new or an empty folder with `--state-dir`",
+            )),
+        }
+    }
+
+    /// Refuses a folder that holds another shop.
+    fn check(&self, found: &Marker) -> Result<(), LocalError> {
+        if found.environment != self.environment {
+            return Err(self.foreign(
                 &format!("it holds the environment `{}`", found.environment),
                 &format!(
                     "use `-e {}` with it, or name another folder with `--state-dir`",
                     found.environment
                 ),
-            ))
+            ));
         }
-    }
-
-    /// Refuses sockets in a folder that somebody else could exchange under us: in /tmp anybody may take our name first.
-    fn check_run_base(&self) -> Result<(), LocalError> {
-        let Some(base) = self.run_dir().parent() else {
-            return Ok(());
-        };
-        match fs::symlink_metadata(base) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(LocalError::read(base, error)),
-            Ok(metadata)
-                if metadata.is_dir()
-                    && metadata.uid() == Uid::effective().as_raw()
-                    && metadata.permissions().mode() & 0o022 == 0 =>
-            {
-                Ok(())
-            }
-            Ok(_) => Err(LocalError::ForeignFolder {
-                path: base.to_owned(),
-                purpose: "the folder of sockets",
-                reason: "another user owns it or may write to it".to_owned(),
-                hint: "remove it, or set XDG_RUNTIME_DIR to a folder of your own".to_owned(),
-            }),
+        if run_folder::recorded(&self.environment, self.state_dir(), &found.run_dir).is_none() {
+            return Err(LocalError::Corrupt {
+                path: self.state_dir().join(MARKER),
+                reason: format!(
+                    "its runDir is {}, where shopctl keeps no sockets",
+                    found.run_dir.display()
+                ),
+            });
+        }
+        let recorded = found.file.as_deref();
+        match (&self.source, recorded) {
+            (Some(source), Some(other)) if !source.continues(recorded) => Err(self.foreign(
+                &format!(
+                    "it holds the shop of {}, which has the same name `{}`",
+                    other.display(),
+                    self.environment
+                ),
+                "give one of the two files a `name:` of its own, or its shop a folder of its own with `--state-dir`",
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -223,6 +208,31 @@ impl LocalFolder {
         }
     }
 
+    /// The marker that the folder has, or is to get.
+    fn marker(&self) -> Result<Marker, LocalError> {
+        let file = |recorded: Option<PathBuf>| match &self.source {
+            Some(source) if source.replaces(recorded.as_deref()) => Some(source.path().to_owned()),
+            _ => recorded,
+        };
+        let found = Marker::read(self.state_dir())?;
+        Ok(match found {
+            Some(found) => Marker {
+                file: file(found.file),
+                ..found
+            },
+            None => Marker {
+                environment: self.environment.clone(),
+                run_dir: run_folder::to_record(self.run_dir(), self.state_dir()),
+                file: file(None),
+            },
+        })
+    }
+
+    /// Makes the folder in which the run folder is, for nobody else to change.
+    pub(super) fn make_run_base(&self) -> Result<(), LocalError> {
+        run_folder::make_base(self.run_dir(), self.state_dir())
+    }
+
     /// Makes the state folder, so that a lock can be in it.
     pub(super) fn make_state_dir(&self) -> Result<(), LocalError> {
         make_dir(self.state_dir(), 0o755)
@@ -246,7 +256,7 @@ impl LocalFolder {
                 Err(error) => return Err(LocalError::read(&path, error)),
             }
         }
-        if !self.state_dir().join(MARKER).exists() {
+        if Marker::read(self.state_dir())?.as_ref() != Some(&self.marker()?) {
             lacking.push(self.state_dir().join(MARKER));
         }
         Ok(lacking)
@@ -254,16 +264,9 @@ impl LocalFolder {
 
     /// Makes all folders that instances need, each with its owner, and the marker before them.
     pub(super) fn make(&self, instances: &[String], user: ServerUser) -> Result<(), LocalError> {
-        let marker = Marker {
-            environment: self.environment.clone(),
-            run_dir: self.run_dir().to_owned(),
-        };
-        let text = serde_json::to_vec_pretty(&marker).map_err(|error| LocalError::Corrupt {
-            path: self.state_dir().join(MARKER),
-            reason: error.to_string(),
-        })?;
         self.make_state_dir()?;
-        write_atomically(&self.state_dir().join(MARKER), &text, 0o644, None)?;
+        self.marker()?.write(self.state_dir())?;
+        self.make_run_base()?;
         for (path, mode, of_servers) in self.layout(instances) {
             make_dir(&path, mode)?;
             if of_servers {
@@ -356,20 +359,6 @@ fn default_state() -> Result<PathBuf, LocalError> {
         .or_else(|| absolute_variable("HOME").map(|home| home.join(".local/state")))
         .map(|base| base.join("shopctl"))
         .ok_or(LocalError::NoHome)
-}
-
-/// Short, because a socket's path has at most 107 bytes.
-fn run_base() -> PathBuf {
-    let uid = Uid::effective();
-    if uid.is_root() {
-        return PathBuf::from("/run/shopctl");
-    }
-    absolute_variable("XDG_RUNTIME_DIR")
-        .filter(|folder| folder.is_dir())
-        .map_or_else(
-            || PathBuf::from(format!("/tmp/shopctl-{uid}")),
-            |folder| folder.join("shopctl"),
-        )
 }
 
 /// The XDG specification says that a relative path is to be ignored.
