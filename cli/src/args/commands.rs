@@ -59,7 +59,7 @@ pub struct UpArgs {
 const UP: &str = "\
 Examples:
   shopctl up                      the shop on this machine, as environments/local.yaml says
-  shopctl up -e my-shop.yaml      as another file says
+  shopctl up -e my-shop.yaml      as another file says: a shop `my-shop` with a state folder of its own
   shopctl up                      again: changes only what differs, which is nothing
 Ctrl-C ends it cleanly, and the next `up` goes on; a second Ctrl-C ends it where it is.";
 

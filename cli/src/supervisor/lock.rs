@@ -49,7 +49,8 @@ impl SupervisorLock {
                 Err(error) => return Err(SupervisorError::write(path, error.into())),
             }
         }
-        write_pid(&mut file).map_err(|source| SupervisorError::write(path, source))?;
+        // The lock holds without the text, which a full disk does not take.
+        let _ = write_pid(&mut file);
         Ok(Self { _file: file })
     }
 }

@@ -4,5 +4,8 @@
 
 mod interrupts;
 mod life;
+mod ordinary;
 mod refusals;
 mod shop;
+#[path = "../skipped/mod.rs"]
+mod skipped;

@@ -1,11 +1,13 @@
 //! What must not go on: each says what, where and what to do, and leaves nothing behind.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::Command;
 
 use rustix::fs::FlockOperation;
 
 use super::shop::TestShop;
+use super::skipped::say_skipped;
 
 #[test]
 fn a_taken_port_is_named_with_its_holder_and_nothing_is_started() {
@@ -20,10 +22,10 @@ fn a_taken_port_is_named_with_its_holder_and_nothing_is_started() {
                 shop.port(14)
             ),
             "local_target",
-            "other `ports` in the environment file",
+            "stop it, or choose other ports with `services.echo.ports.http`",
         ],
     );
-    assert!(!shop.state().join("instances").exists());
+    assert!(!shop.state().exists(), "the folder of the lock stays");
 }
 
 #[test]
@@ -86,6 +88,31 @@ fn an_empty_secret_is_refused_and_not_made_again() {
         ],
     );
     assert_eq!(std::fs::read_to_string(&secret).unwrap(), "\n");
+    std::fs::write(&secret, [0xff, 0xfe]).unwrap();
+    shop.run(&["up"])
+        .refused(1, &["postgres-order", "the file is not text", "backup"]);
+}
+
+#[test]
+fn a_secret_that_data_know_is_not_made_again() {
+    let shop = TestShop::new();
+    shop.begin_state();
+    let data = shop.state().join("instances/postgres-0/data/pgdata");
+    std::fs::create_dir_all(data.join("base")).unwrap();
+    let secret = shop.state().join("secrets/postgres-superuser");
+    shop.run(&["up"]).refused(
+        1,
+        &[
+            "failed to find the secret",
+            secret.to_str().unwrap(),
+            "nothing was touched",
+            "restore the file from a backup",
+            &format!("postgres --single -D {}", data.display()),
+            "`shopctl down --purge`",
+        ],
+    );
+    let made = std::fs::read_dir(shop.state().join("secrets")).unwrap();
+    assert_eq!(made.count(), 0, "other secrets were made");
 }
 
 #[test]
@@ -149,19 +176,23 @@ fn data_of_another_postgres_version_are_refused_with_the_way_out() {
     let data = shop.state().join("instances/postgres-0/data/pgdata");
     std::fs::create_dir_all(&data).unwrap();
     std::fs::write(data.join("PG_VERSION"), "9\n").unwrap();
-    let chown = Command::new("chmod")
-        .args(["-R", "a+rwX"])
-        .arg(shop.state().join("instances"))
-        .status()
-        .unwrap();
-    assert!(chown.success());
     shop.run(&["up"]).refused(
-        1,
+        3,
         &[
-            "postgres-0",
-            "was made by PostgreSQL 9",
+            "postgres 9, which postgres needs",
+            "were made by version 9",
             "apt-get install postgresql-9",
             "pg_upgrade",
+        ],
+    );
+    let text = std::fs::read_to_string(shop.environment()).unwrap();
+    let asking = text.replace("postgres: {", "postgres: { version: \"15\",");
+    std::fs::write(shop.environment(), asking).unwrap();
+    shop.run(&["up"]).refused(
+        3,
+        &[
+            "asks for version 15 of postgres, but the data in",
+            "`components.postgres.version: \"9\"`",
         ],
     );
     assert_eq!(
@@ -178,18 +209,71 @@ fn a_full_disk_is_found_before_anything_is_made() {
         return;
     }
     std::fs::create_dir(shop.state()).unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=32m", "tmpfs"])
-        .arg(shop.state())
-        .status()
-        .unwrap();
-    assert!(mounted.success(), "the small disk could not be mounted");
+    let disk = Disk::mount(&shop.state(), "size=32m");
     let run = shop.run(&["up"]);
     let left = std::fs::read_dir(shop.state()).unwrap().count();
-    let unmounted = Command::new("umount").arg(shop.state()).status().unwrap();
-    assert!(unmounted.success());
+    drop(disk);
     run.refused(3, &["MiB free", "--state-dir"]);
     assert_eq!(left, 0, "files were made on the full disk");
+}
+
+#[test]
+fn a_shop_on_a_disk_that_is_full_by_now_can_be_purged() {
+    let shop = TestShop::new();
+    if !nix::unistd::Uid::effective().is_root() {
+        say_skipped("a small disk can only be mounted by root");
+        return;
+    }
+    std::fs::create_dir(shop.state()).unwrap();
+    let disk = Disk::mount(&shop.state(), "size=1g");
+    shop.write_small_environment();
+    shop.succeed(&["up", "--no-smoke"]);
+    let status = shop.succeed(&["status", "-o", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    let supervisor = i32::try_from(status["supervisor"].as_i64().unwrap()).unwrap();
+    // Without a supervisor a purge has to start one, and that one has to write as well.
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(supervisor),
+        nix::sys::signal::Signal::SIGKILL,
+    )
+    .unwrap();
+    disk.fill();
+    let again = shop.run(&["up", "--no-smoke"]);
+    let purge = shop.run(&["down", "--purge", "--yes"]);
+    let left = std::fs::read_dir(shop.state()).unwrap().count();
+    drop(disk);
+    again.refused(3, &["MiB free", "free some space"]);
+    assert_eq!(purge.code, Some(0), "{}", purge.stderr);
+    assert_eq!(left, 0);
+}
+
+/// A small file system at a folder, until it is dropped.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    fn mount(path: &std::path::Path, options: &str) -> Self {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(path)
+            .status()
+            .unwrap();
+        assert!(mounted.success(), "the small disk could not be mounted");
+        Self(path.to_owned())
+    }
+
+    /// Leaves not a byte.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("filling")).unwrap();
+        let block = vec![0; 1 << 16];
+        while file.write_all(&block).is_ok() {}
+        while file.write_all(&[0]).is_ok() {}
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
 }
 
 #[test]
@@ -237,10 +321,4 @@ fn a_shop_that_was_never_brought_up_is_neither_stopped_nor_tested() {
     shop.run(&["smoke"])
         .refused(1, &["it was never brought up", "`shopctl up`"]);
     assert!(!shop.state().exists());
-}
-
-/// Says what a test lacks, so that nobody takes it for one that passed.
-#[expect(clippy::print_stderr, reason = "the test harness shows it")]
-fn say_skipped(reason: &str) {
-    eprintln!("skipped: {reason}");
 }

@@ -74,6 +74,12 @@ impl TestShop {
         std::fs::write(self.environment(), text).unwrap();
     }
 
+    /// Writes an environment of the one service that needs no other.
+    pub(crate) fn write_small_environment(&self) {
+        let text = format!("name: test\n{}", small_environment(self.port(14)));
+        std::fs::write(self.environment(), text).unwrap();
+    }
+
     pub(crate) fn environment(&self) -> PathBuf {
         self.folder.path().join("shop.yaml")
     }
@@ -181,6 +187,22 @@ impl Run {
     }
 }
 
+/// An environment of the one service that needs no other, on a port and the next.
+pub(crate) fn small_environment(port: u16) -> String {
+    let off = |names: &[&str]| -> String {
+        names
+            .iter()
+            .map(|name| format!("  {name}: {{ enabled: false }}\n"))
+            .collect()
+    };
+    format!(
+        "components:\n{}services:\n{}  echo: {{ ports: {{ http: {port}, admin: {} }} }}\nseed: {{ products: [] }}\n",
+        off(&["postgres", "redis", "sentinel"]),
+        off(&["gateway", "auth", "product", "order"]),
+        port + 1
+    )
+}
+
 /// The shop needs `shopd` beside shopctl, of the same build; cargo makes only what a package names.
 fn check_binaries() {
     static CHECK: Once = Once::new();
@@ -208,7 +230,7 @@ fn check_binaries() {
 }
 
 /// The first of so many free ports in a row, below those that the system gives out by itself.
-fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     for _ in 0..200 {
         let base = rand::random_range(20_000..31_000_u16);
         let all_free =

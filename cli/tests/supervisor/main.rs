@@ -13,4 +13,6 @@ mod laboratory;
 mod logs;
 mod probes;
 mod restart;
+#[path = "../skipped/mod.rs"]
+mod skipped;
 mod state;

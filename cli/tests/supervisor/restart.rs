@@ -305,9 +305,7 @@ async fn a_process_gets_what_it_is_given_and_nothing_else() {
 #[tokio::test]
 async fn root_starts_a_process_as_another_user_without_its_own_groups() {
     if !nix::unistd::geteuid().is_root() {
-        println!(
-            "skipped: only root can give a process another user; run the tests as root to have this one"
-        );
+        super::skipped::say_skipped("only root can give a process another user");
         return;
     }
     let laboratory = Laboratory::new().await;

@@ -82,9 +82,7 @@ async fn the_way_out_of_a_corrupt_desired_state_keeps_what_lives() {
 #[tokio::test]
 async fn a_full_disk_changes_nothing_and_is_named() {
     if !nix::unistd::geteuid().is_root() {
-        println!(
-            "skipped: only root can mount the small file system that this needs; run the tests as root"
-        );
+        super::skipped::say_skipped("only root can mount the small file system that this needs");
         return;
     }
     let laboratory = Laboratory::empty();

@@ -55,6 +55,16 @@ pub enum LocalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A secret that data know is gone.
+    #[error("failed to find the secret {}: the data in {} know it, and nothing was touched", path.display(), data.display())]
+    LostSecret {
+        /// The secret's file.
+        path: PathBuf,
+        /// The data.
+        data: PathBuf,
+        /// How to set another one by hand.
+        reset: String,
+    },
     /// Things are missing, taken or wrong, and nothing was touched.
     #[error("failed to begin: {}", first(.0))]
     Unprepared(Vec<super::Problem>),
@@ -128,6 +138,8 @@ pub enum LocalError {
     Supervisor(#[from] SupervisorError),
 }
 
+const PURGE: &str = "or, if the data may go as well: `shopctl down --purge`, then `shopctl up`";
+
 /// What is said first of several problems; the others are causes.
 fn first(problems: &[super::Problem]) -> String {
     match problems {
@@ -197,9 +209,17 @@ impl LocalError {
                 "move {} away and run `shopctl up`: what can be made again is made again",
                 path.display()
             )],
-            Self::UnusableSecret { .. } => vec![
-                "restore it from a backup; a new one would not fit what the servers were told before".to_owned(),
-                "if the data may go as well: `shopctl down --purge`, then `shopctl up`".to_owned(),
+            Self::UnusableSecret { path, .. } => vec![
+                "restore it from a backup".to_owned(),
+                format!(
+                    "without one: move {} away and run `shopctl up`, which makes another one or says what it was for",
+                    path.display()
+                ),
+            ],
+            Self::LostSecret { reset, .. } => vec![
+                "restore the file from a backup".to_owned(),
+                reset.clone(),
+                PURGE.to_owned(),
             ],
             Self::Unprepared(problems) => problems.iter().map(|problem| problem.hint.clone()).collect(),
             Self::Render(errors) => {

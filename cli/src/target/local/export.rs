@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::binary::ShopProgram;
 use super::files::write_atomically;
-use super::programs::{find_program, program_file};
+use super::programs::{WantedVersion, find_program, program_file};
 use super::{LocalError, LocalFolder, placeholder_secrets};
 use crate::catalogue::Catalogue;
 use crate::environment::Environment;
@@ -162,7 +162,9 @@ fn programs(
             .into_iter()
             .flat_map(|component| &component.programs)
         {
-            let found = find_program(program, settings.version.as_deref());
+            let asked = settings.version.as_deref();
+            let wanted = WantedVersion::of(program, name.as_str(), asked, folder);
+            let found = find_program(program, wanted.version());
             let file = found.map_or_else(
                 || ProgramFile {
                     path: program.name.clone(),

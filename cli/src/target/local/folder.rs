@@ -233,9 +233,45 @@ impl LocalFolder {
         run_folder::make_base(self.run_dir(), self.state_dir())
     }
 
-    /// Makes the state folder, so that a lock can be in it.
-    pub(super) fn make_state_dir(&self) -> Result<(), LocalError> {
-        make_dir(self.state_dir(), 0o755)
+    /// Makes the state folder, so that a lock can be in it. Says whether it was not there.
+    pub(super) fn make_state_dir(&self) -> Result<bool, LocalError> {
+        let missing = !self.state_dir().exists();
+        make_dir(self.state_dir(), 0o755)?;
+        Ok(missing)
+    }
+
+    /// Removes the lock of a folder in which nothing else was made, and the folder too if it was made for the lock.
+    pub(super) fn remove_if_fresh(&self, made_folder: bool) {
+        let only_lock = fs::read_dir(self.state_dir()).is_ok_and(|mut entries| {
+            entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == *LOCK))
+        });
+        if only_lock {
+            // It is in nobody's way if it cannot be removed.
+            let _ = fs::remove_file(self.lock());
+            if made_folder {
+                let _ = fs::remove_dir(self.state_dir());
+            }
+        }
+    }
+
+    /// The data folders of a component's instances that hold something.
+    pub(super) fn kept_data(&self, component: &str) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.folder.instances()) else {
+            return Vec::new();
+        };
+        let is_of_component = |name: &str| {
+            name.strip_prefix(component)
+                .and_then(|rest| rest.strip_prefix('-'))
+                .is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
+        };
+        let mut kept: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .filter(|entry| entry.file_name().to_str().is_some_and(is_of_component))
+            .map(|entry| entry.path().join("data"))
+            .filter(|data| fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some()))
+            .collect();
+        kept.sort();
+        kept
     }
 
     /// The folders that are missing or that belong to somebody else, of those that instances need.

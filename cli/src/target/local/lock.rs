@@ -2,8 +2,8 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -33,10 +33,19 @@ impl LockPatience {
     }
 }
 
-/// The lock, held until this is dropped or the process ends, however it ends.
+/// The lock, held until this is dropped or the process ends, however it ends. A state folder that was made for it and
+/// in which nothing else was made goes with it.
 #[derive(Debug)]
 pub struct WorkLock {
+    folder: LocalFolder,
+    made_folder: bool,
     _file: fs::File,
+}
+
+impl Drop for WorkLock {
+    fn drop(&mut self) {
+        self.folder.remove_if_fresh(self.made_folder);
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,11 +66,17 @@ impl WorkLock {
         interrupt: &Interrupt,
     ) -> Result<Self, LocalError> {
         let path = folder.lock();
+        let mut made_folder = folder.make_state_dir()?;
         let mut file = open(&path)?;
         let mut waited = false;
         loop {
             match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
+                Ok(()) if is_at(&file, &path) => break,
+                // Whoever held it deleted the folder: the lock of a file that nobody can find is none.
+                Ok(()) => {
+                    made_folder |= folder.make_state_dir()?;
+                    file = open(&path)?;
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let holder = describe(&mut file);
                     if patience == LockPatience::Refuse {
@@ -100,11 +115,16 @@ impl WorkLock {
             since: OffsetDateTime::now_utc(),
         };
         let text = serde_json::to_string(&holder).unwrap_or_default();
-        file.set_len(0)
+        // The text is for whoever waits. On a full disk, where `down --purge` is the way out, there is none.
+        let _ = file
+            .set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| file.write_all(text.as_bytes()))
-            .map_err(|error| LocalError::write(&path, error))?;
-        Ok(Self { _file: file })
+            .and_then(|_| file.write_all(text.as_bytes()));
+        Ok(Self {
+            folder: folder.clone(),
+            made_folder,
+            _file: file,
+        })
     }
 }
 
@@ -117,6 +137,14 @@ fn open(path: &PathBuf) -> Result<fs::File, LocalError> {
         .mode(0o600)
         .open(path)
         .map_err(|error| LocalError::write(path, error))
+}
+
+/// Whether a path still leads to an open file.
+fn is_at(file: &fs::File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(found)) => (open.dev(), open.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
 }
 
 /// Who holds the lock: "`shopctl up` (pid 4711, for 12 s)".

@@ -30,12 +30,14 @@ impl Marker {
     pub(super) fn read(state: &Path) -> Result<Option<Self>, LocalError> {
         let path = state.join(MARKER);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| LocalError::Corrupt {
-                    path,
-                    reason: error.to_string(),
-                }),
+            Ok(text) => {
+                serde_json::from_slice(&text)
+                    .map(Some)
+                    .map_err(|error| LocalError::Corrupt {
+                        path,
+                        reason: error.to_string(),
+                    })
+            }
             Err(error)
                 if matches!(
                     error.kind(),

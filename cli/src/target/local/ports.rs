@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub(super) struct Listener {
     /// Its port.
     pub port: u16,
     /// The process that has it open, if it may be seen.
@@ -21,7 +21,7 @@ const LISTEN: &str = "0A";
 const COMMAND_LENGTH: usize = 80;
 
 /// Everybody who listens on one of `ports`, at whatever address: nobody else could listen on 127.0.0.1 then.
-pub fn listeners(ports: &[u16]) -> Vec<Listener> {
+pub(super) fn listeners(ports: &[u16]) -> Vec<Listener> {
     let mut by_inode: BTreeMap<u64, u16> = BTreeMap::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::binary;
-use super::ports::{Listener, listeners};
-use super::programs::{find_program, program_file};
+use super::holders::{PortUse, occupied};
+use super::programs::{WantedVersion, find_program, program_file};
 use super::{LocalFolder, ServerUser};
 use crate::catalogue::{Catalogue, Component, Program};
 use crate::environment::Environment;
@@ -41,7 +41,7 @@ pub fn preflight(
     user: ServerUser,
 ) -> Result<BTreeMap<String, ProgramFile>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let programs = programs(environment, catalogue, &mut problems);
+    let programs = programs(environment, catalogue, folder, &mut problems);
     shopd(&mut problems);
     space(folder.state_dir(), &mut problems);
     if let Some(closed) = folder.closed_to(user) {
@@ -65,44 +65,30 @@ pub fn preflight(
 
 /// Every port that an instance is to listen on and somebody else has. `ours` are the processes of this shop.
 pub(super) fn taken_ports(instances: &[RenderedInstance], ours: &[i32]) -> Vec<Problem> {
-    let wanted: BTreeMap<u16, &str> = instances
+    let wanted: BTreeMap<u16, PortUse> = instances
         .iter()
         .flat_map(|instance| {
-            let name = instance.name.as_str();
-            instance.ports.values().map(move |port| (*port, name))
+            instance.ports.iter().map(move |(name, port)| {
+                let port_use = PortUse {
+                    component: instance.component.clone(),
+                    kind: instance.kind,
+                    instance: instance.name.clone(),
+                    name: name.clone(),
+                };
+                (*port, port_use)
+            })
         })
         .collect();
-    let ports: Vec<u16> = wanted.keys().copied().collect();
-    listeners(&ports)
+    occupied(&wanted, ours)
         .into_iter()
-        .filter(|listener| !listener.pid.is_some_and(|pid| ours.contains(&pid)))
-        .map(|listener| {
-            taken(
-                &listener,
-                wanted.get(&listener.port).copied().unwrap_or_default(),
-            )
-        })
+        .map(|occupied| Problem::new(occupied.what, occupied.hint))
         .collect()
-}
-
-fn taken(listener: &Listener, instance: &str) -> Problem {
-    let holder = match (&listener.pid, &listener.command) {
-        (Some(pid), Some(command)) => format!("process {pid} (`{command}`)"),
-        (Some(pid), None) => format!("process {pid}"),
-        (None, _) => "a process of another user".to_owned(),
-    };
-    Problem::new(
-        format!(
-            "port {}, which {instance} needs, is held by {holder}",
-            listener.port
-        ),
-        "stop that process, or give the component other `ports` in the environment file",
-    )
 }
 
 fn programs(
     environment: &Environment,
     catalogue: &Catalogue,
+    folder: &LocalFolder,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, ProgramFile> {
     let mut found = BTreeMap::new();
@@ -114,22 +100,23 @@ fn programs(
             if found.contains_key(&program.name) {
                 continue;
             }
-            let wanted = settings.version.as_deref();
-            match find_program(program, wanted) {
-                Some(file) if file.suits(program, wanted) => {
+            let asked = settings.version.as_deref();
+            let wanted = WantedVersion::of(program, name.as_str(), asked, folder);
+            let problem = match find_program(program, wanted.version()) {
+                _ if wanted.conflict.is_some() => conflicting(component, &wanted),
+                Some(file) if file.suits(program, wanted.version()) => {
                     found.insert(program.name.clone(), program_file(&file.path));
+                    continue;
                 }
-                other => {
-                    let problem = unsuitable(
-                        component,
-                        program,
-                        wanted,
-                        other.and_then(|file| file.version),
-                    );
-                    if !problems.contains(&problem) {
-                        problems.push(problem);
-                    }
-                }
+                other => unsuitable(
+                    component,
+                    program,
+                    &wanted,
+                    other.and_then(|file| file.version),
+                ),
+            };
+            if !problems.contains(&problem) {
+                problems.push(problem);
             }
         }
     }
@@ -139,10 +126,10 @@ fn programs(
 fn unsuitable(
     component: &Component,
     program: &Program,
-    wanted: Option<&str>,
+    wanted: &WantedVersion,
     version: Option<String>,
 ) -> Problem {
-    let needs = match (wanted, &program.minimum) {
+    let needs = match (wanted.version(), &program.minimum) {
         (Some(wanted), _) => format!(" {wanted}"),
         (None, Some(minimum)) => format!(" {minimum} or newer"),
         (None, None) => String::new(),
@@ -151,12 +138,35 @@ fn unsuitable(
         || "is not installed".to_owned(),
         |version| format!("is there only as version {version}"),
     );
+    let why = wanted
+        .because()
+        .map(|because| format!("; {because}"))
+        .unwrap_or_default();
     Problem::new(
         format!(
-            "{}{needs}, which {} needs, {seen}",
+            "{}{needs}, which {} needs, {seen}{why}",
             program.name, component.name
         ),
-        "`shopctl doctor --install` installs it",
+        wanted
+            .hint(program)
+            .unwrap_or_else(|| "`shopctl doctor --install` installs it".to_owned()),
+    )
+}
+
+/// The environment file asks for a version that cannot read the data.
+fn conflicting(component: &Component, wanted: &WantedVersion) -> Problem {
+    let name = &component.name;
+    Problem::new(
+        format!(
+            "the environment file asks for version {} of {name}, but {}",
+            wanted.conflict.as_deref().unwrap_or_default(),
+            wanted.because().unwrap_or_default()
+        ),
+        format!(
+            "set `components.{name}.version: \"{}\"` in the environment file, or leave it out; data are moved by the \
+             server's own tools",
+            wanted.version().unwrap_or_default()
+        ),
     )
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::LocalFolder;
 use crate::catalogue::Program;
 use crate::render::ProgramFile;
 
@@ -50,6 +51,77 @@ pub fn find_program(program: &Program, wanted: Option<&str>) -> Option<FoundProg
         )
     });
     found.pop()
+}
+
+/// The version of a program that is to run, and why that one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedVersion {
+    /// As in `15`; none: the newest.
+    pub version: Option<String>,
+    /// The data that were made by it and that another one does not understand.
+    pub data: Option<PathBuf>,
+    /// The environment file asks for another one than the data do.
+    pub conflict: Option<String>,
+}
+
+impl WantedVersion {
+    /// What the environment file asks for, or else what the data need that are there.
+    pub fn of(
+        program: &Program,
+        component: &str,
+        asked: Option<&str>,
+        folder: &LocalFolder,
+    ) -> Self {
+        let made_by = program.data_version.as_ref().and_then(|data_version| {
+            folder.kept_data(component).into_iter().find_map(|data| {
+                let text = fs::read_to_string(data.join(&data_version.file)).ok()?;
+                let version = text.trim().to_owned();
+                (!version.is_empty()).then_some((data, version))
+            })
+        });
+        match (asked, made_by) {
+            (Some(asked), Some((data, made_by)))
+                if !is_of(asked, &made_by) && !is_of(&made_by, asked) =>
+            {
+                Self {
+                    version: Some(made_by),
+                    data: Some(data),
+                    conflict: Some(asked.to_owned()),
+                }
+            }
+            (Some(asked), _) => Self {
+                version: Some(asked.to_owned()),
+                ..Self::default()
+            },
+            (None, Some((data, version))) => Self {
+                version: Some(version),
+                data: Some(data),
+                conflict: None,
+            },
+            (None, None) => Self::default(),
+        }
+    }
+
+    /// The version as text.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// What the data have to do with it, for whoever reads that it is missing; none if nothing.
+    pub fn because(&self) -> Option<String> {
+        let (data, version) = (self.data.as_ref()?, self.version.as_ref()?);
+        Some(format!(
+            "the data in {} were made by version {version}",
+            data.display()
+        ))
+    }
+
+    /// The way out when no program of the version is there.
+    pub fn hint(&self, program: &Program) -> Option<String> {
+        self.data.as_ref()?;
+        let hint = &program.data_version.as_ref()?.hint;
+        Some(hint.replace("{version}", self.version()?))
+    }
 }
 
 /// Whether a version is not older than another one: `15.14` is at least `15`.
@@ -215,6 +287,7 @@ mod tests {
             minimum: Some("15".to_owned()),
             version_arguments: Vec::new(),
             version_after: None,
+            data_version: None,
             package: Package::default(),
         };
         let version = |wanted| find_program(&program, wanted).unwrap().version.unwrap();

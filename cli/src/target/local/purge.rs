@@ -28,7 +28,11 @@ pub async fn purge(
         &Interrupt::never(),
     )
     .await?;
-    stop_all(folder, observer).await?;
+    if stop_all(folder, observer).await.is_err() {
+        // On a full disk the supervisor cannot note what it is to stop. All goes; configuration goes first.
+        remove_configuration(folder)?;
+        stop_all(folder, observer).await?;
+    }
     let step = format!("delete {}", folder.state_dir().display());
     observer.started(&*step);
     remove(folder.run_dir())?;
@@ -57,6 +61,20 @@ pub async fn purge(
     }
     observer.done(step, true);
     Ok(true)
+}
+
+fn remove_configuration(folder: &LocalFolder) -> Result<(), LocalError> {
+    let instances = folder.names().instances();
+    let entries = match fs::read_dir(&instances) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(LocalError::read(&instances, error)),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|error| LocalError::read(&instances, error))?;
+        remove(&entry.path().join("config"))?;
+    }
+    Ok(())
 }
 
 /// Removes a file, or a folder with all that is in it. Follows no links.

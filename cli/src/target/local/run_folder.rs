@@ -121,8 +121,16 @@ mod tests {
         assert_eq!(choose("local", state), state.join("run"));
         let deep = PathBuf::from(format!("/{}", "deep/".repeat(20)));
         let run = choose("local", &deep);
-        assert!(!run.starts_with(&deep) && run.as_os_str().len() <= LONGEST, "{}", run.display());
-        assert_ne!(run, choose("local", &deep.join("er")), "two folders share their sockets");
+        assert!(
+            !run.starts_with(&deep) && run.as_os_str().len() <= LONGEST,
+            "{}",
+            run.display()
+        );
+        assert_ne!(
+            run,
+            choose("local", &deep.join("er")),
+            "two folders share their sockets"
+        );
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
 use super::files::write_atomically;
 use super::{LocalError, LocalFolder, ServerUser};
-use crate::catalogue::{Catalogue, SecretKind};
+use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
 use crate::environment::Environment;
 use crate::render::{Secret, SecretSet};
 
@@ -22,24 +23,17 @@ pub fn load_secrets(
 ) -> Result<(SecretSet, Vec<String>), LocalError> {
     let mut secrets = SecretSet::new();
     let mut missing = Vec::new();
-    for (name, kind) in wanted(environment, catalogue) {
+    for (name, (component, spec)) in wanted(environment, catalogue) {
         let path = folder.secrets().join(name);
-        let value = match fs::read_to_string(&path) {
-            Ok(text) if text.trim_end().is_empty() => {
-                return Err(LocalError::UnusableSecret {
-                    path,
-                    reason: "the file is empty".to_owned(),
-                });
-            }
-            Ok(text) => text.trim_end().to_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                missing.push(name.to_owned());
-                make(kind, environment.secrets.password_length)?
-            }
-            Err(error) => return Err(LocalError::read(&path, error)),
+        let value = if let Some(value) = read(&path)? {
+            value
+        } else {
+            refuse_lost(folder, component, spec, &path)?;
+            missing.push(name.to_owned());
+            make(spec.kind, environment.secrets.password_length)?
         };
         let mut secret = Secret::new(path.to_string_lossy().into_owned(), value);
-        if kind == SecretKind::Ed25519Key {
+        if spec.kind == SecretKind::Ed25519Key {
             let keys = public_keys(secret.expose());
             secret = secret
                 .with_public(keys.map_err(|reason| LocalError::UnusableSecret { path, reason })?);
@@ -47,6 +41,46 @@ pub fn load_secrets(
         secrets.insert(name.to_owned(), secret);
     }
     Ok((secrets, missing))
+}
+
+/// Reads a secret; none if there is none.
+fn read(path: &Path) -> Result<Option<String>, LocalError> {
+    let unusable = |reason: &str| LocalError::UnusableSecret {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim_end().is_empty() => Err(unusable("the file is empty")),
+        Ok(text) => Ok(Some(text.trim_end().to_owned())),
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound => Ok(None),
+            io::ErrorKind::InvalidData => Err(unusable("the file is not text")),
+            io::ErrorKind::IsADirectory => Err(unusable("it is a folder")),
+            _ => Err(LocalError::read(path, error)),
+        },
+    }
+}
+
+/// Refuses to think up another secret in place of one that data know: its server would refuse it without a hint.
+fn refuse_lost(
+    folder: &LocalFolder,
+    component: &Component,
+    secret: &SecretSpec,
+    path: &Path,
+) -> Result<(), LocalError> {
+    let Some(SecretBond::Data(reset)) = &secret.bound_to else {
+        return Ok(());
+    };
+    match folder.kept_data(component.name.as_str()).into_iter().next() {
+        None => Ok(()),
+        Some(data) => Err(LocalError::LostSecret {
+            reset: reset
+                .replace("{data}", &data.to_string_lossy())
+                .replace("{secret}", &path.to_string_lossy()),
+            path: path.to_owned(),
+            data,
+        }),
+    }
 }
 
 /// Secrets that say only which they are, for files that are shown.
@@ -90,17 +124,26 @@ pub(super) fn write(
     Ok(())
 }
 
-/// The secrets of all enabled components; one that several name is the same one.
+/// The secrets of all enabled components; one that several name is the same one, bound if one of them says so.
 fn wanted<'a>(
     environment: &Environment,
     catalogue: &'a Catalogue,
-) -> BTreeMap<&'a str, SecretKind> {
-    environment
+) -> BTreeMap<&'a str, (&'a Component, &'a SecretSpec)> {
+    let mut wanted: BTreeMap<&str, (&Component, &SecretSpec)> = BTreeMap::new();
+    for component in environment
         .enabled()
         .filter_map(|(name, _)| catalogue.get(name.as_str()))
-        .flat_map(|component| &component.secrets)
-        .map(|secret| (secret.name.as_str(), secret.kind))
-        .collect()
+    {
+        for secret in &component.secrets {
+            let known = wanted
+                .entry(secret.name.as_str())
+                .or_insert((component, secret));
+            if known.1.bound_to.is_none() {
+                *known = (component, secret);
+            }
+        }
+    }
+    wanted
 }
 
 /// The set of public keys that goes with a private one.

@@ -57,7 +57,6 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
     let user = ServerUser::find()?;
     let programs =
         preflight(up.environment, up.catalogue, up.folder, user).map_err(LocalError::Unprepared)?;
-    up.folder.make_state_dir()?;
     let lock = WorkLock::take(up.folder, "up", up.patience, up.observer, &up.interrupt).await?;
 
     let (secrets, missing_secrets) = load_secrets(up.folder, up.environment, up.catalogue)?;
