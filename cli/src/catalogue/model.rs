@@ -134,6 +134,10 @@ pub struct SecretSpec {
     /// What keeps it once it was made. Absent: another one may take its place, since whoever uses it is told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound_to: Option<SecretBond>,
+    /// Instances recognize each other by it, so that it cannot be replaced in one after the other: another one is made
+    /// only while none of the shop runs.
+    #[serde(default)]
+    pub shared_by_peers: bool,
 }
 
 /// What keeps a secret, so that another one would not fit.

@@ -4,7 +4,7 @@ use super::target::{local_folder, local_only};
 use super::{Context, block_on};
 use crate::args::DoctorArgs;
 use crate::doctor::{
-    Check, Installation, Installer, Outcome, Report, Step, Topic, examine, prepare,
+    Check, InstallError, Installation, Installer, Outcome, Report, Step, Topic, examine, prepare,
 };
 use crate::project::Loaded;
 use crate::target::local::status;
@@ -137,10 +137,15 @@ fn install(
         ui.say(&format!("── {}", step.shown()));
         installer.run(step).map_err(|error| {
             let failure = Failure::of(&error).exit(ExitCode::Missing);
-            if installer.root {
-                failure.hint("its own messages stand above")
-            } else {
-                failure.hint("its own messages stand above; without sudo, run the command as root")
+            match (&error, step.as_root()) {
+                (InstallError::Failed { .. }, None) => failure.hint("its own messages stand above"),
+                (InstallError::Failed { .. }, Some(command)) => failure.hint(format!(
+                    "its own messages stand above; who may not use sudo asks root to run\n  {command}"
+                )),
+                (InstallError::Run { .. }, Some(command)) => failure.hint(format!(
+                    "without sudo, let root run this, and then begin again:\n  {command}"
+                )),
+                (InstallError::Run { .. }, None) => failure,
             }
         })?;
     }

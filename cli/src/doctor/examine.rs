@@ -11,7 +11,7 @@ use super::find_tool;
 use super::install::Wanted;
 use crate::catalogue::{Catalogue, Component, ComponentKind, Package, Program};
 use crate::environment::Environment;
-use crate::target::local::{LocalFolder, PortUse, ServerUser, WantedVersion, occupied, ranges};
+use crate::target::local::{LocalFolder, PortUse, ServerUser, WantedVersion, occupied};
 
 /// Less free space than this, and a database that is just being made would fill the disk.
 const LEAST_SPACE: u64 = 512 << 20;
@@ -253,9 +253,13 @@ impl Examination {
             return self.add(Topic::Port, "ports", Outcome::Ok, detail, None);
         }
         for occupied in taken {
+            let name = match occupied.ports.as_slice() {
+                [only] => only.to_string(),
+                _ => "ports".to_owned(),
+            };
             self.add(
                 Topic::Port,
-                &ranges(&occupied.ports),
+                &name,
                 Outcome::Missing,
                 occupied.what,
                 Some(occupied.hint),

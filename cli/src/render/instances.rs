@@ -7,8 +7,10 @@ use super::context::{
     Place, SecretContext, ShopContext, StateContext,
 };
 use super::engine::Engine;
-use super::output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
-use super::{RenderError, SecretSet};
+use super::output::{
+    RenderedFile, RenderedInstance, RenderedProbe, RenderedTask, fingerprint_of_secrets,
+};
+use super::{RenderError, Secret, SecretSet};
 use crate::catalogue::{Catalogue, Component, ComponentKind, FileMode, FileSpec, ProbeSpec};
 use crate::environment::{ComponentSettings, Environment, Target};
 use crate::value::ComponentName;
@@ -94,18 +96,23 @@ impl Renderer<'_> {
         };
         let tasks = tasks
             .iter()
-            .map(|task| RenderedTask {
-                name: task.name.clone(),
-                about: task.about.clone(),
-                argv: self.texts(component, &task.name, &task.run, &public, &mut errors),
-                files: self.files(
+            .map(|task| {
+                let argv = self.texts(component, &task.name, &task.run, &public, &mut errors);
+                let files = self.files(
                     component,
                     &name,
                     &task.files,
                     &public,
                     &private,
                     &mut errors,
-                ),
+                );
+                RenderedTask {
+                    name: task.name.clone(),
+                    about: task.about.clone(),
+                    secrets: fingerprint_of_secrets(self.secrets(component), &argv, &[], &files),
+                    argv,
+                    files,
+                }
             })
             .collect();
         let probe = component
@@ -116,6 +123,7 @@ impl Renderer<'_> {
             return Err(errors);
         }
         Ok(RenderedInstance {
+            secrets: fingerprint_of_secrets(self.secrets(component), &argv, &values, &files),
             address: address(&public.instance, main_port(component)),
             component: component.name.to_string(),
             kind: component.kind,
@@ -130,6 +138,14 @@ impl Renderer<'_> {
             programs: self.fingerprint(component),
             name,
         })
+    }
+
+    /// The secrets that a component declares.
+    fn secrets(&self, component: &Component) -> impl Iterator<Item = &Secret> {
+        component
+            .secrets
+            .iter()
+            .filter_map(|spec| self.input.secrets.get(&spec.name))
     }
 
     /// The files of an instance, each parsed as what its name says that it is.

@@ -5,6 +5,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::Secret;
 use crate::catalogue::{ComponentKind, FileMode, ProbeKind, StopSpec};
 
 /// Everything that an instance is: what runs, what it reads, and how to tell that it is well.
@@ -36,6 +37,8 @@ pub struct RenderedInstance {
     pub tasks: Vec<RenderedTask>,
     /// The programs that it runs, as a fingerprint.
     pub programs: String,
+    /// The secrets that it reads from their files, as a fingerprint.
+    pub secrets: String,
 }
 
 /// A file in an instance's configuration folder.
@@ -85,6 +88,8 @@ pub struct RenderedTask {
     pub argv: Vec<String>,
     /// The files that it reads.
     pub files: Vec<RenderedFile>,
+    /// The secrets that it reads from theirs, as a fingerprint.
+    pub secrets: String,
 }
 
 impl RenderedInstance {
@@ -108,7 +113,7 @@ impl RenderedInstance {
         }
         digest.field(&format!("{:?}", self.probe));
         digest.field(&format!("{:?}", self.stop));
-        digest.field(&self.programs);
+        digest.field(&self.programs).field(&self.secrets);
         digest.finish()
     }
 }
@@ -117,7 +122,7 @@ impl RenderedTask {
     /// A digest of the command and of what it reads. The same one need not run again.
     pub fn digest(&self, programs: &str) -> String {
         let mut digest = FieldDigest::default();
-        digest.list(&self.argv).field(programs);
+        digest.list(&self.argv).field(programs).field(&self.secrets);
         for file in &self.files {
             digest.file(file);
         }
@@ -134,6 +139,25 @@ impl fmt::Debug for RenderedFile {
             .field("mode", &self.mode)
             .finish_non_exhaustive()
     }
+}
+
+/// A fingerprint of the secrets whose files are named in texts: another value is another configuration, though not a
+/// byte of any text is another.
+pub(super) fn fingerprint_of_secrets<'a>(
+    secrets: impl Iterator<Item = &'a Secret>,
+    argv: &[String],
+    environment: &[String],
+    files: &[RenderedFile],
+) -> String {
+    let texts = || {
+        let files = files.iter().map(|file| &file.content);
+        argv.iter().chain(environment).chain(files)
+    };
+    let mut digest = FieldDigest::default();
+    for secret in secrets.filter(|secret| texts().any(|text| text.contains(&secret.path))) {
+        digest.field(&secret.path).field(secret.expose());
+    }
+    digest.finish()
 }
 
 /// A digest over fields, each with its length, so that no two lists of fields look the same.

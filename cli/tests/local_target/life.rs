@@ -61,6 +61,7 @@ fn a_shop_comes_up_is_proved_changed_killed_taken_over_stopped_and_purged() {
     nothing_is_done_twice(&shop);
     durability_is_on(&shop);
     secrets_are_kept_from_others(&shop);
+    a_secret_that_is_gone_is_made_anew_and_told_to_who_uses_it(&shop);
     a_changed_setting_restarts_only_what_it_is_for(&shop);
     a_killed_supervisor_is_replaced_by_one_that_takes_over(&shop);
     a_supervisor_that_hangs_is_replaced_by_one_that_takes_over(&shop);
@@ -199,6 +200,31 @@ fn secrets_are_kept_from_others(shop: &TestShop) {
             assert!(!told, "process {pid} shows a secret in its {file}");
         }
     }
+}
+
+fn a_secret_that_is_gone_is_made_anew_and_told_to_who_uses_it(shop: &TestShop) {
+    let before = (shop.pids(Some("order")), shop.pids(Some("echo")));
+    let old = shop.secret("postgres-order");
+    let secrets = shop.state().join("secrets");
+    std::fs::remove_file(secrets.join("postgres-order")).unwrap();
+    // Restored by hand, a file may be anybody's to read.
+    let restored = secrets.join("redis-order");
+    std::fs::set_permissions(&restored, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let up = shop.succeed(&["up"]);
+    assert!(up.stderr.contains("postgres-order anew"), "{}", up.stderr);
+    assert!(up.stderr.contains("checks passed"), "{}", up.stderr);
+    assert_ne!(shop.secret("postgres-order"), old);
+    assert_ne!(shop.pids(Some("order")), before.0);
+    assert_eq!(shop.pids(Some("echo")), before.1);
+    secrets_are_kept_from_others(shop);
+
+    // Processes that know each other by it cannot be told one after the other.
+    let shared = secrets.join("redis-replication");
+    let kept = std::fs::read(&shared).unwrap();
+    std::fs::remove_file(&shared).unwrap();
+    shop.run(&["up"])
+        .refused(1, &["recognize each other by it", "`shopctl down`"]);
+    std::fs::write(&shared, kept).unwrap();
 }
 
 fn a_changed_setting_restarts_only_what_it_is_for(shop: &TestShop) {

@@ -99,7 +99,7 @@ fn a_shop_is_found_from_another_login_and_told_apart_from_one_of_a_file_of_the_s
     let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
     assert!(status["supervisor"].is_i64(), "{status}");
     assert_eq!(status["instances"][0]["state"], "running", "{status}");
-    let again = home.succeed(&[], &["up", "-e", mine]);
+    let again = home.succeed(&[], &["up", "--no-smoke", "-e", mine]);
     assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
 
     for arguments in [&["up"][..], &["down", "--purge", "--yes"]] {

@@ -189,11 +189,12 @@ impl Run {
 
 /// An environment of the one service that needs no other, on a port and the next.
 pub(crate) fn small_environment(port: u16) -> String {
-    let off = |names: &[&str]| -> String {
-        names
+    let off = |names: &[&str]| {
+        let lines: Vec<String> = names
             .iter()
             .map(|name| format!("  {name}: {{ enabled: false }}\n"))
-            .collect()
+            .collect();
+        lines.concat()
     };
     format!(
         "components:\n{}services:\n{}  echo: {{ ports: {{ http: {port}, admin: {} }} }}\nseed: {{ products: [] }}\n",

@@ -55,6 +55,14 @@ pub enum LocalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A secret by which running processes recognize each other is gone.
+    #[error("failed to find the secret {}: the running instances of {component} recognize each other by it, and nothing was touched", path.display())]
+    SharedSecret {
+        /// The secret's file.
+        path: PathBuf,
+        /// The component.
+        component: String,
+    },
     /// A secret that data know is gone.
     #[error("failed to find the secret {}: the data in {} know it, and nothing was touched", path.display(), data.display())]
     LostSecret {
@@ -216,6 +224,10 @@ impl LocalError {
                     path.display()
                 ),
             ],
+            Self::SharedSecret { .. } => vec![
+                "restore the file from a backup, or let another one be made: `shopctl down`, then `shopctl up`"
+                    .to_owned(),
+            ],
             Self::LostSecret { reset, .. } => vec![
                 "restore the file from a backup".to_owned(),
                 reset.clone(),
@@ -255,7 +267,8 @@ fn io_hint(path: &Path, source: &io::Error) -> Vec<String> {
             path.display()
         )],
         io::ErrorKind::PermissionDenied => vec![
-            "the file belongs to another user: run the command as that user, or choose another `--state-dir`"
+            "this user may not use it: let its owner run the command or change its mode, or choose another \
+             `--state-dir`"
                 .to_owned(),
         ],
         io::ErrorKind::ReadOnlyFilesystem => {

@@ -11,7 +11,7 @@ use nix::unistd::Uid;
 
 use super::files::give_to;
 use super::marker::{MARKER, Marker, SourceFile};
-use super::{LocalError, ServerUser, run_folder};
+use super::{LocalError, ServerUser, run_folder, secrets};
 use crate::render::{Place, ProgramFile};
 use crate::supervisor::{RunAs, StateFolder};
 
@@ -292,6 +292,7 @@ impl LocalFolder {
                 Err(error) => return Err(LocalError::read(&path, error)),
             }
         }
+        lacking.extend(secrets::astray(self, user)?);
         if Marker::read(self.state_dir())?.as_ref() != Some(&self.marker()?) {
             lacking.push(self.state_dir().join(MARKER));
         }
@@ -309,7 +310,7 @@ impl LocalFolder {
                 give_to(&path, user.run_as())?;
             }
         }
-        Ok(())
+        secrets::take_back(self, user)
     }
 
     /// Every folder with its mode and whether it belongs to the servers' user, parents first.

@@ -194,7 +194,7 @@ fn list(uses: &[(u16, &PortUse)]) -> String {
 }
 
 /// Numbers in rising order, those in a row as a range.
-pub fn ranges(ports: &[u16]) -> String {
+fn ranges(ports: &[u16]) -> String {
     let mut ranges: Vec<(u16, u16)> = Vec::new();
     for port in ports {
         match ranges.last_mut() {

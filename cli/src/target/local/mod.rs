@@ -39,7 +39,7 @@ pub use down::down;
 pub use error::LocalError;
 pub use export::export;
 pub use folder::LocalFolder;
-pub use holders::{Occupied, PortUse, occupied, ranges};
+pub use holders::{Occupied, PortUse, occupied};
 pub use lock::{LockPatience, WorkLock};
 pub use marker::SourceFile;
 pub use preflight::{Problem, preflight};

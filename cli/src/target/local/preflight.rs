@@ -1,6 +1,6 @@
 //! What must be there before anything is touched: all problems at once, each with its way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::binary;
@@ -92,12 +92,13 @@ fn programs(
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<String, ProgramFile> {
     let mut found = BTreeMap::new();
+    let mut missing = BTreeSet::new();
     for (name, settings) in environment.enabled() {
         let Some(component) = catalogue.get(name.as_str()) else {
             continue;
         };
         for program in &component.programs {
-            if found.contains_key(&program.name) {
+            if found.contains_key(&program.name) || missing.contains(&program.name) {
                 continue;
             }
             let asked = settings.version.as_deref();
@@ -115,6 +116,7 @@ fn programs(
                     other.and_then(|file| file.version),
                 ),
             };
+            missing.insert(program.name.clone());
             if !problems.contains(&problem) {
                 problems.push(problem);
             }

@@ -248,7 +248,7 @@ pub(super) fn program_file(path: &Path) -> ProgramFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::Package;
+    use crate::catalogue::{DataVersion, Package};
 
     #[test]
     fn versions_are_compared_by_number_and_not_by_text() {
@@ -268,6 +268,35 @@ mod tests {
         assert_eq!(version_in(redis, Some("v=")).unwrap(), "7.0.15");
         assert_eq!(version_in("k6 v1.1.0 (go1.24)", None).unwrap(), "6");
         assert_eq!(version_in("no number", None), None);
+    }
+
+    #[test]
+    fn data_that_are_there_choose_the_version_that_made_them() {
+        let state = tempfile::tempdir().unwrap();
+        let data = state.path().join("instances/server-0/data");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("VERSION"), "15\n").unwrap();
+        let folder = LocalFolder::locate("test", Some(state.path()), None).unwrap();
+        let program = Program {
+            name: "server".to_owned(),
+            alternatives: Vec::new(),
+            search: Vec::new(),
+            minimum: None,
+            version_arguments: Vec::new(),
+            version_after: None,
+            data_version: Some(DataVersion {
+                file: "VERSION".to_owned(),
+                hint: "get {version}".to_owned(),
+            }),
+            package: Package::default(),
+        };
+        let of = |asked| WantedVersion::of(&program, "server", asked, &folder);
+        assert_eq!(of(None).version(), Some("15"));
+        assert_eq!(of(None).hint(&program).unwrap(), "get 15");
+        assert_eq!(of(Some("15.14")).conflict, None);
+        assert_eq!(of(Some("17")).conflict.as_deref(), Some("17"));
+        let other = WantedVersion::of(&program, "serv", None, &folder);
+        assert_eq!(other, WantedVersion::default());
     }
 
     #[test]

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
+use nix::unistd::Uid;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 
-use super::files::write_atomically;
+use super::files::{give_to, write_atomically};
 use super::{LocalError, LocalFolder, ServerUser};
 use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
 use crate::environment::Environment;
 use crate::render::{Secret, SecretSet};
+use crate::supervisor;
 
 /// Reads the secrets that there are and thinks up those that there are not. The names of the latter are given beside:
 /// nothing is written, so a mistake that is found later costs nothing.
@@ -61,13 +64,26 @@ fn read(path: &Path) -> Result<Option<String>, LocalError> {
     }
 }
 
-/// Refuses to think up another secret in place of one that data know: its server would refuse it without a hint.
+/// Whether a process of the shop lives.
+fn is_alive(folder: &LocalFolder) -> Result<bool, LocalError> {
+    let instances = supervisor::observe(folder.names())?;
+    Ok(instances.iter().any(|instance| instance.pid.is_some()))
+}
+
+/// Refuses to think up another secret in place of one that data or running processes know: they would refuse it
+/// without a hint.
 fn refuse_lost(
     folder: &LocalFolder,
     component: &Component,
     secret: &SecretSpec,
     path: &Path,
 ) -> Result<(), LocalError> {
+    if secret.shared_by_peers && is_alive(folder)? {
+        return Err(LocalError::SharedSecret {
+            path: path.to_owned(),
+            component: component.name.to_string(),
+        });
+    }
     let Some(SecretBond::Data(reset)) = &secret.bound_to else {
         return Ok(());
     };
@@ -124,6 +140,42 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The secrets' files that the servers' user could not read, or others could: as when they were restored by hand.
+pub(super) fn astray(folder: &LocalFolder, user: ServerUser) -> Result<Vec<PathBuf>, LocalError> {
+    let secrets = folder.secrets();
+    let entries = match fs::read_dir(&secrets) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(LocalError::read(&secrets, error)),
+    };
+    let uid = user
+        .run_as()
+        .map_or(Uid::effective().as_raw(), |owner| owner.uid);
+    let mut astray = Vec::new();
+    for entry in entries {
+        let path = entry
+            .map_err(|error| LocalError::read(&secrets, error))?
+            .path();
+        let metadata =
+            fs::symlink_metadata(&path).map_err(|error| LocalError::read(&path, error))?;
+        let in_order = metadata.uid() == uid && metadata.permissions().mode() & 0o777 == 0o600;
+        if metadata.is_file() && !in_order {
+            astray.push(path);
+        }
+    }
+    Ok(astray)
+}
+
+/// Gives secrets' files to the servers' user alone.
+pub(super) fn take_back(folder: &LocalFolder, user: ServerUser) -> Result<(), LocalError> {
+    for path in astray(folder, user)? {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
+            .map_err(|error| LocalError::write(&path, error))?;
+        give_to(&path, user.run_as())?;
+    }
+    Ok(())
+}
+
 /// The secrets of all enabled components; one that several name is the same one, bound if one of them says so.
 fn wanted<'a>(
     environment: &Environment,
@@ -138,7 +190,7 @@ fn wanted<'a>(
             let known = wanted
                 .entry(secret.name.as_str())
                 .or_insert((component, secret));
-            if known.1.bound_to.is_none() {
+            if known.1.bound_to.is_none() && !known.1.shared_by_peers {
                 *known = (component, secret);
             }
         }
