@@ -107,10 +107,10 @@ pub fn placeholder_secrets(
 ) -> SecretSet {
     wanted(environment, catalogue)
         .into_iter()
-        .map(|(name, kind)| {
+        .map(|(name, (_, spec))| {
             let path = folder.secrets().join(name).to_string_lossy().into_owned();
             let secret = Secret::new(path, format!("SECRET-{name}"));
-            let secret = match kind {
+            let secret = match spec.kind {
                 SecretKind::Ed25519Key => {
                     secret.with_public(format!("{{\"keys\":[\"PUBLIC-KEY-OF-{name}\"]}}"))
                 }
