@@ -110,6 +110,16 @@ impl Rejection {
         }
     }
 
+    /// An answer that cannot be passed on.
+    pub(crate) fn strange_answer(service: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            ..Problem::unavailable(SOON)
+                .with_detail(format!("{service} gave an answer that cannot be passed on"))
+                .into()
+        }
+    }
+
     /// A client's body that did not come to its end.
     pub(crate) fn body(fault: BodyFault, most: u64) -> Self {
         match fault {

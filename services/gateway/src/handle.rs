@@ -22,6 +22,7 @@ use crate::client::{Framing, RequestWatch};
 use crate::counted::{CountedBody, RequestGuard};
 use crate::figures::Place;
 use crate::forward::{Forwarder, Head};
+use crate::framing::{check_request, settle_response};
 use crate::headers::{forwarded_for, is_trusted, put_forwarding, strip_request, strip_response};
 use crate::limit::Caller;
 use crate::route::check_path;
@@ -130,10 +131,7 @@ fn check_head(parts: &Parts, framing: Framing) -> Result<(), Rejection> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Rejection::method());
     }
-    let hosts = parts.headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
-        return Err(Rejection::framing("exactly one Host is needed"));
-    }
+    check_request(&parts.headers, parts.version).map_err(Rejection::framing)?;
     check_path(parts.uri.path()).map_err(Rejection::path)
 }
 
@@ -219,6 +217,10 @@ impl Exchange<'_> {
             Rejection::forward(&error, upstream.name(), settings.max_body_bytes)
         })?;
         let (mut parts, incoming) = response.into_parts();
+        if !settle_response(parts.status, &mut parts.headers) {
+            // The lease is dropped with its connection: nobody knows what comes next there.
+            return Err(Rejection::strange_answer(upstream.name()));
+        }
         strip_response(&mut parts.headers);
         parts.version = Version::HTTP_11;
         parts.extensions.clear();
@@ -266,11 +268,20 @@ impl Exchange<'_> {
         } = parts;
         let trusted = is_trusted(self.peer.address, &self.worker.shared.trusted_proxies);
         strip_request(&mut headers, trusted);
-        put_forwarding(&mut headers, &self.peer.name, trusted);
         self.context.propagate(&mut headers);
-        headers
-            .entry(HOST)
-            .or_insert_with(|| HeaderValue::from_static("shop"));
+        // The host of a whole address is the one that counts (RFC 9112, 3.2.2).
+        let authority = uri.authority().map(http::uri::Authority::as_str);
+        match authority.and_then(|it| HeaderValue::from_str(it).ok()) {
+            Some(host) => {
+                headers.insert(HOST, host);
+            }
+            None => {
+                headers
+                    .entry(HOST)
+                    .or_insert_with(|| HeaderValue::from_static("shop"));
+            }
+        }
+        put_forwarding(&mut headers, &self.peer.name, trusted);
         // hyper would take a body of unknown length off these, although the client sent one.
         if matches!(method, Method::GET | Method::HEAD)
             && !body.is_end_stream()

@@ -35,11 +35,18 @@ fn is_hop_by_hop(name: &str) -> bool {
 
 /// Whether a header claims an identity. In the shop only the bearer token does that.
 fn claims_identity(name: &str) -> bool {
+    // Some readers take `_` for `-`.
+    if name.contains('_') {
+        return claims_identity(&name.replace('_', "-"));
+    }
     matches!(name, "x-customer-id" | "x-role" | "x-forwarded-user") || name.starts_with("x-shop-")
 }
 
 /// Whether a header tells what proxies before this one saw.
 fn is_forwarding(name: &str) -> bool {
+    if name.contains('_') {
+        return is_forwarding(&name.replace('_', "-"));
+    }
     name == "forwarded" || name.starts_with("x-forwarded-") || name == "x-real-ip"
 }
 
@@ -193,6 +200,9 @@ mod tests {
                 ("x-forwarded-user", "admin"),
                 ("x-shop-anything", "1"),
                 ("X-Shop-", "1"),
+                ("X_Customer_Id", "1"),
+                ("x-shop_role", "admin"),
+                ("x_forwarded_for", "6.6.6.6"),
                 ("authorization", "Bearer t"),
                 ("x-request-id", "r"),
             ]);

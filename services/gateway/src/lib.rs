@@ -7,6 +7,8 @@
 //! | `client` | a connection is accepted by a worker and stays with it |
 //! | `handle` | the order of everything below |
 //! | `route` | which upstream the path leads to; ambiguous paths are refused |
+//! | `framing` | what could be understood in two ways is refused |
+//! | `open` | whether it is for everybody, whatever token is sent |
 //! | `shed` | refused at once if there is too much to do |
 //! | `limit` | counted against the caller's rate |
 //! | `headers` | what is taken off and put on |
@@ -27,6 +29,7 @@ mod config;
 mod counted;
 mod figures;
 mod forward;
+mod framing;
 mod gateway;
 mod handle;
 mod headers;

@@ -257,6 +257,9 @@ async fn a_request_with_two_framings_is_refused_and_the_connection_closed() {
         "transfer-encoding: chunked, gzip".to_owned(),
         "transfer-encoding: identity".to_owned(),
         "transfer-encoding: xchunked".to_owned(),
+        "transfer-encoding: chunked, chunked".to_owned(),
+        "transfer-encoding: identity, chunked".to_owned(),
+        format!("{chunked}\r\n{chunked}"),
         format!(" {chunked}"),
     ] {
         let smuggled = "0\r\n\r\nGET /api/echo/smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -296,6 +299,7 @@ async fn requests_without_one_host_and_strange_methods_are_refused() {
     for (sent, status) in [
         ("GET /api/echo HTTP/1.1\r\n\r\n", 400),
         ("GET /api/echo HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", 400),
+        ("GET /api/echo HTTP/1.1\r\nhost: a b/../\r\n\r\n", 400),
         (
             "CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
             405,

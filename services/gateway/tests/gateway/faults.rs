@@ -336,3 +336,46 @@ async fn a_client_that_goes_away_takes_its_request_along() {
     drop(stream);
     until(0).await;
 }
+
+/// An upstream that answers every request with the same bytes.
+async fn says(answer: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut piece = [0; 4096];
+                while stream.read(&mut piece).await.is_ok_and(|count| count > 0) {
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_changes_the_protocol_or_the_coding_is_not_passed_on() {
+    for answer in [
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let gateway = TestGateway::to(&[says(answer).await]).await;
+        get(&client(), &gateway.url("/api/echo"))
+            .await
+            .assert_problem(502, "unavailable");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_two_framings_is_passed_on_with_the_one_that_counts() {
+    let both = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let gateway = TestGateway::to(&[says(both).await]).await;
+    let answer = get(&client(), &gateway.url("/api/echo")).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.text().as_str()),
+        (200, "ok")
+    );
+    assert!(!answer.headers.contains_key("content-length"));
+}
