@@ -25,6 +25,7 @@ pub mod config;
 pub mod context;
 pub mod extract;
 pub mod health;
+mod misfit;
 pub mod openapi;
 pub mod postgres;
 pub mod problem;

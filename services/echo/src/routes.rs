@@ -48,8 +48,8 @@ pub struct EchoAnswer {
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "echo",
-        description = "Returns what it got, and nothing at all for measuring"
+        title = "Shop: echo",
+        description = "Returns what it got, to see what arrives behind the gateway; and nothing at all, for measuring."
     ),
     paths(echo, nothing),
     components(schemas(ProblemDocument))

@@ -42,7 +42,7 @@ pub(crate) struct IndexRoute {
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "shop gateway",
+        title = "Shop: gateway",
         description = "The shop's front door. Each service describes its paths at /openapi/{service}.json."
     ),
     paths(index, service_document)

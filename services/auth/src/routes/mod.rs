@@ -41,8 +41,8 @@ impl FromRef<App> for KeySource {
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
-        title = "Auth",
-        description = "Accounts, logins, rotating refresh tokens, and the keys that verify access tokens"
+        title = "Shop: accounts",
+        description = "Accounts, logins, refresh tokens that are good for one use, and the keys that verify access tokens."
     ),
     modifiers(&AccessTokenScheme)
 )]

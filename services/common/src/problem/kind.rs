@@ -10,7 +10,7 @@ pub(super) const TYPE_BASE: &str = "https://shopctl.dev/problems/";
 pub enum ProblemKind {
     /// The request does not say what it must, or says what it must not.
     Validation,
-    /// There is no access token, or it cannot be accepted.
+    /// Nobody has proved who asks: no access token or one that cannot be accepted, a wrong password, a used refresh token.
     Unauthorized,
     /// The caller may not do this.
     Forbidden,
@@ -64,11 +64,7 @@ impl ProblemKind {
         use StatusCode as Is;
         match self {
             Self::Validation => ("validation", Is::BAD_REQUEST, "The request is not valid"),
-            Self::Unauthorized => (
-                "unauthorized",
-                Is::UNAUTHORIZED,
-                "A valid access token is needed",
-            ),
+            Self::Unauthorized => ("unauthorized", Is::UNAUTHORIZED, "Not authenticated"),
             Self::Forbidden => ("forbidden", Is::FORBIDDEN, "This is not allowed for you"),
             Self::NotFound => ("not-found", Is::NOT_FOUND, "There is nothing here"),
             Self::MethodNotAllowed => (

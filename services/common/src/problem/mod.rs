@@ -9,5 +9,6 @@ mod document;
 mod kind;
 
 pub use database::{ConstraintProblem, DatabaseProblem, is_outage};
+pub(crate) use document::PROBLEM_JSON;
 pub use document::{Problem, ProblemDocument, Result};
 pub use kind::ProblemKind;

@@ -186,7 +186,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_not_json_or_lacks_a_field_is_a_problem_that_says_so() {
         for (body, says) in [
-            ("{", "EOF"),
+            ("{", "not JSON"),
             ("{}", "quantity"),
             ("{\"quantity\":-1}", "-1"),
         ] {

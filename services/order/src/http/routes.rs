@@ -34,7 +34,7 @@ pub struct Shop {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "order", description = "Places and reads orders."),
+    info(title = "Shop: orders", description = "Places orders, each exactly once by its `Idempotency-Key`, and reads them."),
     modifiers(&AccessTokenScheme),
     components(schemas(ProblemDocument)),
 )]

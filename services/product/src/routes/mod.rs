@@ -43,14 +43,14 @@ impl FromRef<App> for KeySource {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "Product", description = "The catalogue, and the administration of products, stock and sales"),
+    info(title = "Shop: catalogue", description = "The products for everybody, and their administration with stock and sales."),
     modifiers(&AccessTokenScheme)
 )]
 struct PublicDocument;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "Product, internal", description = "Stock that is held for a while, for other services"),
+    info(title = "Shop: reserved stock", description = "Stock that is held for a while, for other services. The gateway does not lead here."),
     modifiers(&AccessTokenScheme)
 )]
 struct InternalDocument;
