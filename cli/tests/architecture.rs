@@ -86,6 +86,37 @@ fn environment_plan_and_render_know_no_runtime_no_file_and_no_clock() {
 }
 
 #[test]
+fn what_a_report_says_follows_from_its_samples_alone() {
+    let words = [
+        "tokio",
+        "std::fs",
+        "File::",
+        "Instant",
+        "SystemTime",
+        "now_utc",
+        "std::process",
+        "std::env",
+        "rand::",
+    ];
+    let pure = [
+        "accounting",
+        "compare",
+        "figures",
+        "histogram",
+        "html",
+        "judge",
+        "markdown",
+        "model",
+        "summary",
+        "verdict",
+        "words",
+    ];
+    let pure: Vec<String> = pure.iter().map(|name| format!("report/{name}")).collect();
+    let pure: Vec<&str> = pure.iter().map(String::as_str).collect();
+    assert_absent(&words, |name| is_in(name, &pure));
+}
+
+#[test]
 fn only_ui_prints() {
     let words = [
         "println!",

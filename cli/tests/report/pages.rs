@@ -114,7 +114,7 @@ fn a_report_of_nothing_and_one_of_an_hour_have_pages_too() {
         .collect();
     let page = page_of(long);
     assert!(
-        page.contains("10 min") && page.len() < 250 * 1024,
+        page.contains("15 min") && page.len() < 250 * 1024,
         "{} bytes",
         page.len()
     );

@@ -300,14 +300,14 @@ fn round_step(step: f64) -> f64 {
         .unwrap_or(decade * 10.0)
 }
 
-/// The marks below a chart: about six of them, at round times.
+/// The marks below a chart: about five of them, at round times.
 fn columns(seconds: usize) -> Vec<Tick> {
     let steps = [
         1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400,
     ];
     let step = steps
         .into_iter()
-        .find(|step| seconds / step <= 6)
+        .find(|step| seconds / step <= 5)
         .unwrap_or(86_400);
     (0..=seconds)
         .step_by(step)

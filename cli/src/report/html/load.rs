@@ -209,7 +209,7 @@ fn figures(report: &LoadReport) -> Vec<Figure> {
         "",
         "failed requests",
         format!(
-            "{} of all, {} answers 5xx",
+            "{} of all; answers 5xx: {}",
             percent(totals.error_ratio.unwrap_or(0.0)),
             count(answers_5xx)
         ),
