@@ -37,6 +37,14 @@ pub enum PublishError {
     /// Reports or the README cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The report names itself, its environment or its profile like a way to another folder.
+    #[error("failed to publish {path}: its report says that it is `{name}`, which names no folder")]
+    Name {
+        /// Where it is.
+        path: PathBuf,
+        /// What it says.
+        name: String,
+    },
     /// The README has no place for the table.
     #[error("failed to find the evidence's markers in {path}: {problem}")]
     Markers {
@@ -62,7 +70,17 @@ pub fn publish(
         path: readme.to_owned(),
         problem,
     })?;
-    let (kept, left_out) = keep(reports, folder)?;
+    let report = folder.report()?;
+    let Report::Load(load) = &report;
+    for name in [report.environment(), report.id(), &load.profile.name] {
+        if !is_plain(name) {
+            return Err(PublishError::Name {
+                path: folder.path().to_owned(),
+                name: name.to_owned(),
+            });
+        }
+    }
+    let (kept, left_out) = keep(reports, folder, &report)?;
     let table = table(&shown(reports)?, reports.root());
     let new = replaced(&text, &table).map_err(|problem| PublishError::Markers {
         path: readme.to_owned(),
@@ -84,9 +102,18 @@ pub fn publish(
     })
 }
 
+/// Whether a name is that of a folder, and nothing that leads elsewhere or that markdown takes for something else.
+fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(plain)
+}
+
 /// Copies a report to those that are kept, without what is too large.
-fn keep(reports: &Reports, folder: &Folder) -> Result<(Folder, Vec<(String, usize)>), StoreError> {
-    let report = folder.report()?;
+fn keep(
+    reports: &Reports,
+    folder: &Folder,
+    report: &Report,
+) -> Result<(Folder, Vec<(String, usize)>), StoreError> {
     let path = reports
         .root()
         .join(PUBLISHED)

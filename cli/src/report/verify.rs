@@ -82,9 +82,10 @@ pub fn verify(folder: &Folder) -> Result<Verification, StoreError> {
             format!("{SAMPLES} is not there"),
         )],
         Err(error) => {
-            let cause = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
-            vec![not_computed(Verdict::Fail, format!("{SAMPLES}: {cause}"))]
+            vec![not_computed(
+                Verdict::Fail,
+                format!("{SAMPLES}: {}", causes(&error)),
+            )]
         }
     };
     let of_files = files.iter().map(|file| match file.state {
@@ -98,6 +99,17 @@ pub fn verify(folder: &Folder) -> Result<Verification, StoreError> {
         files,
         recomputed,
     })
+}
+
+/// Why something failed, from the nearest cause to the first.
+fn causes(error: &StoreError) -> String {
+    let mut causes = Vec::new();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        causes.push(cause.to_string());
+        source = cause.source();
+    }
+    causes.join(": ")
 }
 
 fn not_computed(verdict: Verdict, detail: String) -> Recomputed {

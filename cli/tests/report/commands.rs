@@ -269,6 +269,23 @@ fn what_shows_nothing_is_published_only_when_told_so() {
 }
 
 #[test]
+fn a_report_that_names_itself_like_a_way_out_is_not_followed() {
+    let project = Project::new();
+    let path = project.leave(0, &samples(), |_| ());
+    let report = path.join("report.json");
+    let changed = text(&report).replacen(FIRST, "../../../outside", 1);
+    fs::write(&report, changed).unwrap();
+    let ended = project.run("publish --anyway");
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    assert!(
+        ended.stderr.contains("which names no folder"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!project.path().join("reports/published").exists());
+}
+
+#[test]
 fn a_readme_without_a_place_for_the_table_is_left_alone() {
     let project = Project::new();
     project.leave(0, &samples(), |_| ());

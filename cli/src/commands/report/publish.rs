@@ -72,6 +72,9 @@ pub(super) fn run(
 fn failure(error: PublishError) -> Failure {
     match error {
         PublishError::Store(error) => store_failure(error),
+        PublishError::Name { .. } => {
+            Failure::of(&error).hint("`shopctl loadtest` never writes such a report")
+        }
         PublishError::Markers { .. } => Failure::of(&error).exit(ExitCode::Usage).hint(format!(
             "the table stands between the lines {BEGIN} and {END}: add them where it belongs"
         )),
