@@ -3,10 +3,12 @@
 //! Whoever does the work reports events to an [`Observer`] and never prints; `ui` turns them into bars or lines, and
 //! later reports are made of the same events.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 /// Something that happened. A step is named the same in all of its events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(
     tag = "event",
     rename_all = "camelCase",
@@ -46,6 +48,36 @@ pub enum Event {
         /// The text, in one line.
         text: String,
     },
+    /// A second of a load test is over.
+    LoadTicked(LoadTick),
+    /// The load of a load test is over; what comes is its evaluation.
+    LoadEnded,
+}
+
+/// What the last second of a load test looked like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadTick {
+    /// How long it goes on; zero while nothing was asked yet.
+    pub elapsed: Duration,
+    /// How long it is to last.
+    pub total: Duration,
+    /// Requests that ended, a second.
+    pub requests_per_second: f64,
+    /// Their median latency in milliseconds.
+    pub p50: Option<f64>,
+    /// Their 95th percentile.
+    pub p95: Option<f64>,
+    /// Their 99th percentile.
+    pub p99: Option<f64>,
+    /// Requests that failed, since the beginning.
+    pub failed: u64,
+    /// Orders that were confirmed, since the beginning.
+    pub orders: u64,
+    /// Pieces that are left to sell, where that matters.
+    pub stock_left: Option<u64>,
+    /// Cores that the shop uses.
+    pub cpu: Option<f64>,
 }
 
 /// Somebody who is told what happens. May be told from several threads.

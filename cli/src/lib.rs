@@ -11,6 +11,7 @@ pub mod document;
 pub mod environment;
 pub mod event;
 pub mod interrupt;
+pub mod load;
 pub mod plan;
 pub mod project;
 pub mod render;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 pub use clap_complete::Shell;
 
+use super::loadtest::{LOADTEST, LoadtestArgs};
 use super::report::ReportArgs;
 
 /// What to do.
@@ -26,6 +27,9 @@ pub enum Command {
     /// Prove that the shop works: every route, real logins and a flash sale
     #[command(after_help = SMOKE)]
     Smoke(SmokeArgs),
+    /// Load the shop with k6, and prove from Postgres that nothing was lost or sold twice
+    #[command(after_help = LOADTEST)]
+    Loadtest(LoadtestArgs),
     /// Reports of load tests: list, show, compare, verify, publish
     Report(ReportArgs),
     /// Write the configuration files that `up` would use, without secrets

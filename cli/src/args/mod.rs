@@ -2,6 +2,7 @@
 
 mod commands;
 mod completions;
+mod loadtest;
 mod report;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, ValueEnum};
 
 pub use commands::*;
 pub use completions::completions;
+pub use loadtest::LoadtestArgs;
 pub use report::*;
 
 use crate::ui::{ExitCode, OutputFormat, Ui};
@@ -25,7 +27,8 @@ const STYLES: Styles = Styles::styled()
     .placeholder(AnsiColor::Cyan.on_default());
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 something is missing, 4 changes are pending.
+Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 something is missing, 4 changes are pending,
+5 not known: what was asked could not really be measured.
 `shopctl COMMAND --help` shows examples.";
 
 /// From bare Linux hosts, or this one machine, to a running shop, and the proof that it holds.

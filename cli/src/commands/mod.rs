@@ -4,6 +4,7 @@ mod completions;
 mod doctor;
 mod down;
 mod env;
+mod loadtest;
 mod logs;
 mod overview;
 mod render;
@@ -90,6 +91,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Status) => status::run(context),
         Some(Command::Logs(args)) => logs::run(&args, context),
         Some(Command::Smoke(args)) => smoke::run(&args, context),
+        Some(Command::Loadtest(args)) => loadtest::run(&args, context),
         Some(Command::Report(args)) => report::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
         Some(Command::Doctor(args)) => doctor::run(&args, context),

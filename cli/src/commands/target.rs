@@ -2,8 +2,9 @@
 
 use super::Context;
 use crate::environment::{Environment, Target};
-use crate::project::{Project, is_path};
-use crate::target::local::{LocalError, LocalFolder, SourceFile};
+use crate::project::{Loaded, Project, is_path};
+use crate::render::SecretSet;
+use crate::target::local::{LocalError, LocalFolder, SourceFile, load_secrets};
 use crate::ui::{ExitCode, Failure};
 
 /// Refuses an environment whose target this version cannot act on.
@@ -34,6 +35,32 @@ pub(super) fn local_folder(
         source,
     )
     .map_err(local_failure)
+}
+
+/// The state folder and the secrets of a shop that was brought up: what a proof needs of it.
+pub(super) fn brought_up(
+    context: &Context,
+    loaded: &Loaded,
+) -> Result<(LocalFolder, SecretSet), Failure> {
+    let environment = loaded.file.environment();
+    let folder = local_folder(context, environment)?;
+    let not_up = || {
+        Failure::new(format!(
+            "failed to find the shop `{}`: it was never brought up",
+            environment.name
+        ))
+        .hint("`shopctl up` brings it up")
+    };
+    if !folder.exists().map_err(local_failure)? {
+        return Err(not_up());
+    }
+    let (secrets, missing) =
+        load_secrets(&folder, environment, &loaded.catalogue).map_err(local_failure)?;
+    if missing.is_empty() {
+        Ok((folder, secrets))
+    } else {
+        Err(not_up())
+    }
 }
 
 /// What a user is told when this machine could not be brought to what was asked.

@@ -106,7 +106,7 @@ fn load_profile(kind: &str) -> Json {
         "stock": 100,
     });
     let special = match kind {
-        "flashSale" => json!({ "duration": "30s", "thinkTime": "0s", "loginsPerSecond": 0 }),
+        "flashSale" => json!({ "duration": "30s", "thinkTime": "1s", "loginsPerSecond": 0 }),
         "soak" => json!({ "vus": 200, "duration": "1h" }),
         "open" => json!({ "rate": 1000, "thinkTime": "0s" }),
         "null" => json!({ "duration": "30s", "loginsPerSecond": 0 }),

@@ -84,6 +84,16 @@ impl<'a> Engine<'a> {
     }
 }
 
+/// Fills in one template that belongs to no instance, such as a script of a tool.
+pub fn render_text(
+    templates: &Templates,
+    component: &str,
+    path: &str,
+    context: &impl Serialize,
+) -> Result<String, RenderError> {
+    Engine::new(templates).file(component, path, context)
+}
+
 /// The syntax of templates: as it comes, but a file keeps the end of its last line.
 fn syntax() -> SyntaxConfig {
     SyntaxConfig::builder()

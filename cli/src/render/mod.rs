@@ -12,6 +12,7 @@ mod output;
 mod secret;
 
 pub use context::{Place, ProgramFile};
+pub use engine::render_text;
 pub use error::RenderError;
 pub use instances::{RenderInput, render};
 pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};

@@ -9,10 +9,11 @@ use super::verdict::Verdict;
 const BUSY: f64 = 0.9;
 /// The share of such seconds from which on it was out of CPU as a whole.
 const TOO_OFTEN: f64 = 0.1;
-/// The share of its time in which it may wait for a core: half means that it waited as long as it ran.
-const TOO_LONG: f64 = 0.5;
+/// How late its users may go on after they have thought, on average, in milliseconds. Whatever delays them delays the
+/// reading of answers too; how long its threads wait for a core says less, since most of that time nobody waits for them.
+const LATE: f64 = 25.0;
 
-/// Whether the load generator was out of CPU: it used all cores too often, or waited for one longer than it ran.
+/// Whether the load generator was out of CPU: it used all cores too often, or its users went on too late.
 /// `None`: nobody looked.
 pub(super) fn out_of_cpu(points: &[GeneratorPoint], cores_available: f64) -> Option<bool> {
     if points.is_empty() {
@@ -22,9 +23,9 @@ pub(super) fn out_of_cpu(points: &[GeneratorPoint], cores_available: f64) -> Opt
         .iter()
         .filter(|point| point.cpu >= BUSY * cores_available)
         .count();
-    let used: f64 = points.iter().map(|point| point.cpu).sum();
-    let waiting: f64 = points.iter().filter_map(|point| point.waiting).sum();
-    Some(busy as f64 > TOO_OFTEN * points.len() as f64 || waiting > TOO_LONG * (used + waiting))
+    let late: Vec<f64> = points.iter().filter_map(|point| point.late).collect();
+    let too_late = !late.is_empty() && late.iter().sum::<f64>() > LATE * late.len() as f64;
+    Some(busy as f64 > TOO_OFTEN * points.len() as f64 || too_late)
 }
 
 /// How far the load was really offered.

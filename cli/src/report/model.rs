@@ -284,6 +284,10 @@ pub struct Generator {
     /// The share of its time in which it wanted a core and had to wait for one; absent: not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_ratio: Option<f64>,
+    /// How much too late its users went on after they had thought, in milliseconds on average over the seconds: what it
+    /// may have added to a latency; absent: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_milliseconds: Option<f64>,
     /// How many cores it could use.
     pub cores_available: f64,
     /// Whether it was out of CPU; absent: not measured.

@@ -93,6 +93,10 @@ pub struct GeneratorPoint {
     /// the second number); `None`: the kernel does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<f64>,
+    /// How much too late users woke who had thought for as long as they wanted, in milliseconds on average; `None`:
+    /// nobody thought, or the script does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<f64>,
 }
 
 impl Samples {

@@ -356,6 +356,7 @@ fn generator(samples: &Samples) -> Generator {
         waiting_ratio: waiting
             .filter(|waiting| waiting + used > 0.0)
             .map(|waiting| rounded(waiting / (waiting + used), 4)),
+        late_milliseconds: mean(samples.generator.iter().filter_map(|point| point.late)),
         cores_available: samples.cores_available,
         saturated: out_of_cpu(&samples.generator, samples.cores_available),
     }

@@ -134,6 +134,23 @@ impl Auditor {
         })
     }
 
+    /// The tags that begin like this, however old.
+    pub async fn tags(&self, prefix: &str) -> Result<Vec<String>, AuditError> {
+        let row = self
+            .one(
+                "SELECT coalesce(array_agg(DISTINCT tag), '{}') AS tags FROM (
+                     SELECT tag FROM product.products
+                     UNION ALL SELECT tag FROM auth.test_accounts
+                     UNION ALL SELECT tag FROM orders.orders
+                     UNION ALL SELECT tag FROM orders.claims
+                 ) AS tagged
+                 WHERE tag IS NOT NULL AND starts_with(tag, $1)",
+                prefix,
+            )
+            .await?;
+        Ok(row.try_get("tags")?)
+    }
+
     /// The tags that begin like this and whose test began so long ago that it cannot be going on any more.
     pub async fn abandoned(&self, prefix: &str) -> Result<Vec<String>, AuditError> {
         let row = self
@@ -170,7 +187,7 @@ impl Auditor {
             .map_err(|_| AuditError::TimedOut)?
     }
 
-    async fn connect(&self) -> Result<PgConnection, AuditError> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, AuditError> {
         let password = self.password.as_ref().ok_or(AuditError::NoPassword)?;
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")

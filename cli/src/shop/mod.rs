@@ -4,7 +4,10 @@
 
 mod access;
 mod auditor;
+mod books;
 pub mod seed;
+pub mod test_data;
 
 pub use access::{Answer, Request, Shop, ShopError};
 pub use auditor::{AuditError, Auditor, ProductBooks, TestRemains};
+pub use books::{StockWatch, TestBooks};

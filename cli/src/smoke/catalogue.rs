@@ -1,44 +1,34 @@
 //! The catalogue, its administration and its sales.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::session::{Finding, Found, Session, expect, identifier};
+use super::session::{Found, Session, expect, identifier};
 use crate::shop::Request;
+use crate::shop::test_data::{NewProduct, sale_body};
+
+/// Longer than any smoke test.
+const SALE: Duration = Duration::from_mins(5);
 
 /// Makes a product of this test.
 pub(super) async fn make_product(session: &Session<'_>, name: &str, stock: u32) -> Found<Uuid> {
-    let body = json!({
-        "sku": format!("{}-{name}", session.tag),
-        "name": format!("Smoke test: {name}"),
-        "description": "Made by a smoke test, which removes it.",
-        "price": {"amountMinor": 1999, "currency": "EUR"},
-        "stock": stock,
-    });
-    let request = Request::post("/api/products", body).token(session.admin());
+    let product = NewProduct {
+        sku: format!("{}-{name}", session.tag),
+        name: format!("Smoke test: {name}"),
+        stock,
+    };
+    let request = Request::post("/api/products", product.body()).token(session.admin());
     let answer = session.expect(StatusCode::CREATED, &request).await?;
     identifier(&answer, "/id")
 }
 
 /// Puts a product on sale from a moment ago for a few minutes.
 pub(super) async fn put_on_sale(session: &Session<'_>, product: Uuid, limit: u32) -> Found<()> {
-    let now = OffsetDateTime::now_utc();
-    let moment = |time: OffsetDateTime| {
-        time.format(&Rfc3339).map_err(|error| {
-            Finding::Wrong(format!("this machine's clock cannot be written: {error}"))
-        })
-    };
-    let body = json!({
-        "startsAt": moment(now - Duration::SECOND)?,
-        "endsAt": moment(now + Duration::minutes(5))?,
-        "limitPerCustomer": limit,
-        "price": {"amountMinor": 999, "currency": "EUR"},
-    });
     let path = format!("/api/products/{product}/sales");
-    let request = Request::post(&path, body).token(session.admin());
+    let request = Request::post(&path, sale_body(limit, SALE)).token(session.admin());
     session.expect(StatusCode::CREATED, &request).await?;
     let listed = session
         .expect(StatusCode::OK, &Request::get(&path).token(session.admin()))

@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use tokio::time::Instant;
 
-use super::session::{Found, Session, TAG_PREFIX, expect};
-use crate::shop::{Request, TestRemains};
+use super::session::{Finding, Found, Session, TAG_PREFIX, expect};
+use crate::shop::{Request, TestRemains, test_data};
 
-/// The services that keep test data. Orders go first: they name products.
-const SERVICES: [&str; 3] = ["orders", "products", "auth"];
 /// How long a service that is away is waited for: one that is just started again is back by then.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(250);
@@ -46,29 +43,9 @@ fn is_nothing(remains: &TestRemains) -> bool {
 }
 
 async fn remove_tag(session: &Session<'_>, admin: &str, tag: &str, deadline: Instant) -> Found<()> {
-    let mut failed = Vec::new();
-    for service in SERVICES {
-        let path = format!("/api/{service}/test-data/{tag}");
-        let request = Request::new(Method::DELETE, &path).token(admin);
-        // What one service keeps is no reason to leave what the others have.
-        loop {
-            let problem = match session.ask(&request).await {
-                Ok(answer)
-                    if answer.status.is_success() || answer.status == StatusCode::NOT_FOUND =>
-                {
-                    break;
-                }
-                Ok(answer) => answer.summary(),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() >= deadline {
-                failed.push(format!("{service}: {problem}"));
-                break;
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-    expect(failed.is_empty(), || {
-        format!("test data tagged {tag} may be left: {}", failed.join("; "))
+    test_data::remove(tag, admin, deadline, async |request: &Request<'_>| {
+        session.ask(request).await
     })
+    .await
+    .map_err(|left| Finding::Wrong(left.to_string()))
 }

@@ -18,6 +18,8 @@ pub enum ExitCode {
     Missing = 3,
     /// Changes are pending (of a command that only shows them).
     Pending = 4,
+    /// It is not known: what was asked could not really be measured.
+    Unknown = 5,
 }
 
 /// A failed command: what, why, and what to do about it.

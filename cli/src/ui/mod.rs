@@ -4,6 +4,7 @@
 
 mod diagnostics;
 mod failure;
+mod load;
 mod printer;
 mod progress;
 mod sourced;

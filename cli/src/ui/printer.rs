@@ -163,7 +163,7 @@ impl Ui {
         } else if io::stderr().is_terminal() {
             Arc::new(Spinners::new())
         } else {
-            Arc::new(Lines)
+            Arc::new(Lines::default())
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Write, stderr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use terminal_size::terminal_size_of;
 
+use super::load::{LoadBar, load_line};
 use crate::event::{Event, Observer};
 
 const DONE: Style = AnsiColor::Green.on_default().bold();
@@ -27,6 +29,7 @@ pub(super) struct Spinners {
     /// Whether a step that is done leaves a line behind.
     leaves_lines: bool,
     running: Mutex<BTreeMap<String, (ProgressBar, Instant)>>,
+    load: LoadBar,
 }
 
 impl Spinners {
@@ -35,6 +38,7 @@ impl Spinners {
             all: MultiProgress::new(),
             leaves_lines: true,
             running: Mutex::default(),
+            load: LoadBar::default(),
         }
     }
 
@@ -98,15 +102,33 @@ impl Observer for Spinners {
                 }
             }
             Event::Note { .. } => self.line(&event, None),
+            Event::LoadTicked(tick) => self.load.show(&self.all, tick),
+            Event::LoadEnded => self.load.end(&self.all),
         }
     }
 }
 
 /// Shows each event that matters as a line.
-pub(super) struct Lines;
+#[derive(Default)]
+pub(super) struct Lines {
+    ticks: AtomicU64,
+}
+
+/// Of a load's ticks every so many are a line: a log is read later, by people.
+const TICKS_A_LINE: u64 = 5;
 
 impl Observer for Lines {
     fn observe(&self, event: Event) {
+        if let Event::LoadTicked(tick) = &event {
+            if self
+                .ticks
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(TICKS_A_LINE)
+            {
+                write_line(&format!("  {}", load_line(tick)));
+            }
+            return;
+        }
         if let Some(line) = line(&event) {
             write_line(&line);
         }
@@ -116,7 +138,10 @@ impl Observer for Lines {
 /// The line that an event leaves behind in a file or a pipe, if any.
 fn line(event: &Event) -> Option<String> {
     match event {
-        Event::StepStarted { .. } | Event::StepProgress { .. } => None,
+        Event::StepStarted { .. }
+        | Event::StepProgress { .. }
+        | Event::LoadTicked(_)
+        | Event::LoadEnded => None,
         Event::StepDone {
             step,
             changed,
@@ -139,7 +164,10 @@ fn line(event: &Event) -> Option<String> {
 fn terminal_line(event: &Event, took: Option<Duration>, width: usize) -> Option<String> {
     let took = took.map_or_else(String::new, |took| format!("{:.1} s", took.as_secs_f64()));
     match event {
-        Event::StepStarted { .. } | Event::StepProgress { .. } => None,
+        Event::StepStarted { .. }
+        | Event::StepProgress { .. }
+        | Event::LoadTicked(_)
+        | Event::LoadEnded => None,
         Event::StepDone {
             step,
             changed,

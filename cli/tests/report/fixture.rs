@@ -157,6 +157,7 @@ pub(crate) fn samples_with(seed: u64, slowness: f64) -> Samples {
             second,
             cpu: 0.35 * ramp + 0.05 * chance.next(),
             waiting: Some(0.02 + 0.02 * chance.next()),
+            late: Some(0.6),
         });
     }
     samples.instances = instances(&mut chance);

@@ -28,6 +28,7 @@ fn small() -> (LoadFacts, Samples) {
             second,
             cpu: 0.3,
             waiting: Some(0.01),
+            late: Some(0.5),
         });
     }
     (facts, samples)
@@ -131,7 +132,7 @@ fn load_that_was_not_really_offered_shows_nothing() {
             samples
                 .generator
                 .iter_mut()
-                .for_each(|point| point.waiting = Some(0.4));
+                .for_each(|point| point.late = Some(80.0));
         }),
         ("nobody saw whether", &|_, samples| {
             samples.generator.clear();

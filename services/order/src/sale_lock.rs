@@ -5,7 +5,7 @@
 //! it, and a holder that comes back after its lock's time releases nothing. With Redis away orders go on unlocked.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use shop_common::redis::Redis;
@@ -16,6 +16,8 @@ use crate::order::IdempotencyKey;
 
 /// Releases that go out together.
 const RELEASES_AT_ONCE: usize = 256;
+/// How long a Redis that did not answer is left alone before it is asked again.
+const RELEASE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Deletes a lock if it is still the holder's.
 const RELEASE: &str =
@@ -98,7 +100,7 @@ impl SaleLocks {
         lifetime: Duration,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (releases, dropped) = mpsc::unbounded_channel();
-        let releasing = release_all(redis.clone(), dropped);
+        let releasing = release_all(redis.clone(), lifetime, dropped);
         (
             Self {
                 redis,
@@ -151,8 +153,13 @@ impl SaleLocks {
     }
 }
 
-/// Releases locks as they are dropped, many in one round trip. A lock that cannot be released ends by itself.
-async fn release_all(redis: Redis, mut dropped: mpsc::UnboundedReceiver<Release>) {
+/// Releases locks as they are dropped, many in one round trip. A Redis that does not answer is asked again until the
+/// locks have ended by themselves: until then their customers could not order again in the sale.
+async fn release_all(
+    redis: Redis,
+    lifetime: Duration,
+    mut dropped: mpsc::UnboundedReceiver<Release>,
+) {
     let mut releases = Vec::with_capacity(RELEASES_AT_ONCE);
     while dropped.recv_many(&mut releases, RELEASES_AT_ONCE).await > 0 {
         let mut pipeline = redis::pipe();
@@ -164,7 +171,15 @@ async fn release_all(redis: Redis, mut dropped: mpsc::UnboundedReceiver<Release>
                 .arg(name)
                 .arg(value);
         }
-        let answers = redis.pipeline::<Vec<u32>>(&pipeline).await;
+        let until = Instant::now() + lifetime;
+        let answers = loop {
+            let answers = redis.pipeline::<Vec<u32>>(&pipeline).await;
+            // A service that ends does not wait for Redis.
+            if answers.is_ok() || dropped.is_closed() || Instant::now() >= until {
+                break answers;
+            }
+            tokio::time::sleep(RELEASE_PAUSE).await;
+        };
         match answers {
             Ok(answers) => {
                 let stale = answers.iter().filter(|deleted| **deleted == 0).count() as u64;

@@ -1,0 +1,149 @@
+//! What comes after the load: the books are read, and everything is put together.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
+
+use super::drive::Ran;
+use super::generator::SUMMARY;
+use super::measure::Gathered;
+use super::run::{LoadOutcome, LoadTest, Scene};
+use super::script::Script;
+use super::stage::Stage;
+use super::{books, machine};
+use crate::environment::{Environment, LoadKind};
+use crate::report::{Books, LoadAverages, LoadFacts, Profile};
+
+impl LoadTest<'_> {
+    /// Reads the books and puts everything together.
+    pub(super) async fn conclude(
+        &self,
+        ran: Ran,
+        stage: &Stage,
+        script: &Script,
+        scene: &Scene<'_>,
+    ) -> LoadOutcome {
+        let after = machine::load_average();
+        let Ran {
+            gathered,
+            interrupted,
+            mut notes,
+        } = ran;
+        let books = self.books(stage, &gathered, interrupted).await;
+        if gathered.told().unreadable() > 0 {
+            notes.push(format!(
+                "{} lines of the script begin with `order` and are no orders",
+                gathered.told().unreadable()
+            ));
+        }
+        let started = gathered.origin().unwrap_or_default();
+        let last = gathered.last();
+        let offered = if interrupted || self.plan.script.is_some() {
+            Duration::from_millis(last.saturating_sub(started))
+        } else {
+            self.plan.profile.duration.to_std()
+        };
+        let (limits, left_out) = self.plan.limits(&self.environment.objectives.load);
+        notes.extend(left_out);
+        let started_at = moment(started);
+        let mut samples = gathered.into_samples(offered, f64::from(machine::cores()));
+        samples.books = books;
+        LoadOutcome {
+            facts: LoadFacts {
+                id: scene.id.to_owned(),
+                environment: self.environment.name.to_string(),
+                target: self.environment.target,
+                profile: self.profile(script),
+                started_at,
+                ended_at: moment(last),
+                interrupted,
+                software: machine::software(self.catalogue, scene.tool.version.clone()),
+                hardware: machine::hardware(),
+                environment_sha256: sha256(self.environment),
+                load_average: LoadAverages {
+                    before: scene.before,
+                    after,
+                },
+                limits,
+            },
+            samples,
+            summary: std::fs::read(scene.work.join(SUMMARY)).ok(),
+            notes,
+        }
+    }
+
+    async fn books(&self, stage: &Stage, gathered: &Gathered, interrupted: bool) -> Books {
+        if !self.plan.orders() {
+            return Books::NotNeeded;
+        }
+        // Whoever was interrupted in the midst of an order never heard what became of it.
+        let unsettled = gathered.told().unsettled()
+            + if interrupted {
+                u64::from(self.plan.profile.vus)
+            } else {
+                0
+            };
+        let step = "read the books";
+        self.observer.started(step);
+        let books = books::settled(
+            self.auditor,
+            &stage.tag,
+            &stage.products,
+            self.observer,
+            step,
+        );
+        match books.await {
+            Ok(books) => {
+                self.observer.done(step, false);
+                Books::Read {
+                    orders: books.orders,
+                    products: books.products,
+                    unsettled,
+                }
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.observer.failed(step, reason.clone());
+                Books::Unread { reason }
+            }
+        }
+    }
+
+    fn profile(&self, script: &Script) -> Profile {
+        let profile = &self.plan.profile;
+        let flash = profile.kind == LoadKind::FlashSale && self.plan.script.is_none();
+        Profile {
+            name: self.plan.name.clone(),
+            kind: profile.kind,
+            vus: profile.vus,
+            duration_seconds: profile.duration.seconds(),
+            rate: profile.rate.filter(|_| profile.kind == LoadKind::Open),
+            think_time_milliseconds: profile.think_time.milliseconds(),
+            logins_per_second: if self.plan.login_vus() > 0 {
+                profile.logins_per_second
+            } else {
+                0
+            },
+            stock: flash.then_some(profile.stock),
+            script: self
+                .plan
+                .script
+                .as_ref()
+                .map(|script| script.display().to_string()),
+            script_sha256: Some(script.sha256.clone()),
+        }
+    }
+}
+
+/// Reports of the same effective environment can be compared.
+fn sha256(environment: &Environment) -> String {
+    let text = serde_json::to_vec(environment).unwrap_or_default();
+    hex::encode(Sha256::digest(text))
+}
+
+/// A moment, from milliseconds since 1970.
+fn moment(milliseconds: u64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(milliseconds) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

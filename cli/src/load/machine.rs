@@ -1,0 +1,108 @@
+//! What ran where: the machine, its load, and the versions of the programs.
+
+use std::fs;
+use std::path::Path;
+
+use super::error::LoadError;
+use crate::catalogue::Catalogue;
+use crate::doctor::find_tool;
+use crate::report::{Hardware, LoadAverage, Software};
+
+/// The programs whose versions matter: component and program.
+const POSTGRES: (&str, &str) = ("postgres", "postgres");
+const REDIS: (&str, &str) = ("redis", "redis-server");
+
+/// The machine.
+pub(super) fn hardware() -> Hardware {
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == "model name").then(|| value.trim().to_owned())
+    });
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    Hardware {
+        cpu_model: model,
+        cores: cores(),
+        memory_bytes: kib * 1024,
+    }
+}
+
+/// How many processors this process may use.
+pub(super) fn cores() -> u32 {
+    std::thread::available_parallelism()
+        .ok()
+        .and_then(|cores| u32::try_from(cores.get()).ok())
+        .unwrap_or(1)
+}
+
+/// The programs that take part. `k6` is the version of the one that was found.
+pub(super) fn software(catalogue: &Catalogue, k6: Option<String>) -> Software {
+    let version = |(component, program): (&str, &str)| {
+        let programs = &catalogue.get(component)?.programs;
+        let program = programs.iter().find(|known| known.name == program)?;
+        find_tool(program, None)?.version
+    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
+    let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    Software {
+        shopctl: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: crate::COMMIT.to_owned(),
+        k6,
+        postgres: version(POSTGRES),
+        redis: version(REDIS),
+        kernel: kernel.map(|release| release.trim().to_owned()),
+        os: os
+            .lines()
+            .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+            .map(|name| name.trim_matches('"').to_owned()),
+    }
+}
+
+/// More than a report of an hour needs, in KiB.
+const LEAST_ROOM: u64 = 16 * 1024;
+
+/// Fails unless there is room for a report on the disk of a folder.
+pub fn ensure_room(folder: &Path) -> Result<(), LoadError> {
+    let found = rustix::fs::statvfs(folder)
+        .map_err(|error| LoadError::file("look at", folder)(error.into()))?;
+    let free = found.f_bavail.saturating_mul(found.f_frsize) / 1024;
+    if free < LEAST_ROOM {
+        return Err(LoadError::DiskFull {
+            path: folder.to_owned(),
+            free,
+            needed: LEAST_ROOM,
+        });
+    }
+    Ok(())
+}
+
+/// How busy the machine is.
+pub(super) fn load_average() -> LoadAverage {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let mut numbers = text
+        .split_ascii_whitespace()
+        .map_while(|number| number.parse::<f64>().ok());
+    let mut next = || numbers.next().unwrap_or(0.0);
+    LoadAverage {
+        one_minute: next(),
+        five_minutes: next(),
+        fifteen_minutes: next(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_processors_memory_and_a_load() {
+        let hardware = hardware();
+        assert!(hardware.cores >= 1 && hardware.memory_bytes > 1 << 26);
+        assert!(load_average().five_minutes >= 0.0);
+    }
+}

@@ -1,0 +1,183 @@
+//! What is to be done: a profile of the environment, with what the command line says otherwise. Pure.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::environment::{Environment, LoadKind, LoadObjectives, LoadProfile};
+use crate::report::{Limit, Measure, limits};
+
+/// How long a request under way may take to end after the load has ended.
+pub(super) const GRACE: Duration = Duration::from_secs(15);
+/// In a flash sale everybody has the page open this long before the sale begins.
+const OPENING: Duration = Duration::from_secs(2);
+/// Every login costs a hash of a password, so few users are enough for all of them.
+const MOST_LOGIN_VUS: u32 = 20;
+
+/// What the command line says about a load.
+#[derive(Clone, Debug, Default)]
+pub struct LoadWish {
+    /// The profile; none: `browse`.
+    pub profile: Option<String>,
+    /// How many users.
+    pub vus: Option<u32>,
+    /// How long.
+    pub duration: Option<crate::value::Duration>,
+    /// Requests a second that begin whatever the answers take.
+    pub rate: Option<u32>,
+    /// A script of the user's own.
+    pub script: Option<PathBuf>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadPlan {
+    /// The profile's name.
+    pub name: String,
+    /// What its users do.
+    pub profile: LoadProfile,
+    /// A script of the user's own, which takes the place of the profile's.
+    pub script: Option<PathBuf>,
+    /// Whether the command line says how many users there are; a user's own script says it itself otherwise.
+    pub vus_wished: bool,
+    /// Whether the command line says how long it lasts.
+    pub duration_wished: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    /// The environment has no such profile.
+    #[error("failed to find the load profile `{name}`")]
+    UnknownProfile {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A rate makes sense in an open model only.
+    #[error("failed to plan the load: --rate is for profiles of kind `open`, and `{0}` is none")]
+    RateOfClosed(String),
+    /// Too short to measure anything.
+    #[error("failed to plan the load: {0} is too short to measure anything")]
+    TooShort(crate::value::Duration),
+}
+
+impl PlanError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::UnknownProfile { known, .. } => format!("the profiles are: {}", known.join(", ")),
+            Self::RateOfClosed(_) => {
+                "`--profile open --rate N` begins N requests a second; other profiles offer --vus users".to_owned()
+            }
+            Self::TooShort(_) => "let it last at least 1s".to_owned(),
+        }
+    }
+}
+
+impl LoadPlan {
+    /// The plan of a wish.
+    pub fn of(environment: &Environment, wish: &LoadWish) -> Result<Self, PlanError> {
+        let name = wish.profile.as_deref().unwrap_or("browse");
+        let profile =
+            environment
+                .load_profiles
+                .get(name)
+                .ok_or_else(|| PlanError::UnknownProfile {
+                    name: name.to_owned(),
+                    known: environment.load_profiles.keys().cloned().collect(),
+                })?;
+        let mut profile = profile.clone();
+        if let Some(vus) = wish.vus {
+            profile.vus = vus;
+        }
+        if let Some(duration) = wish.duration {
+            profile.duration = duration;
+        }
+        if profile.duration.milliseconds() < 1_000 {
+            return Err(PlanError::TooShort(profile.duration));
+        }
+        if let Some(rate) = wish.rate {
+            if profile.kind != LoadKind::Open {
+                return Err(PlanError::RateOfClosed(name.to_owned()));
+            }
+            profile.rate = Some(rate);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            profile,
+            script: wish.script.clone(),
+            vus_wished: wish.vus.is_some(),
+            duration_wished: wish.duration.is_some(),
+        })
+    }
+
+    /// How many of the users do nothing but log in.
+    pub fn login_vus(&self) -> u32 {
+        let profile = &self.profile;
+        let logs_in = !matches!(profile.kind, LoadKind::FlashSale | LoadKind::Null);
+        if logs_in && profile.logins_per_second > 0 && profile.vus > 1 {
+            profile
+                .logins_per_second
+                .min(MOST_LOGIN_VUS)
+                .min(profile.vus.div_ceil(10))
+        } else {
+            0
+        }
+    }
+
+    /// How long users of a flash sale look at the product before it begins.
+    pub fn opening(&self) -> Duration {
+        OPENING.min(self.profile.duration.to_std() / 4)
+    }
+
+    /// Whether its users can order.
+    pub fn orders(&self) -> bool {
+        self.script.is_some() || self.profile.kind != LoadKind::Null
+    }
+
+    /// What the shop is held to by this load, and why something is left out: a load that cannot reach a rate at all
+    /// says nothing about whether the shop can.
+    pub fn limits(&self, objectives: &LoadObjectives) -> (Vec<Limit>, Option<String>) {
+        let mut kept = limits(objectives);
+        if self.script.is_none() && self.profile.kind == LoadKind::Null {
+            kept.retain(|limit| limit.measure == Measure::ErrorRatio);
+            return (kept, None);
+        }
+        let wanted = objectives.minimum_requests_per_second;
+        let reason = match self.offered() {
+            Offered::AtMost(rate) if rate < wanted => Some(format!(
+                "{} users offer at most {rate:.0} requests a second, so nothing is said about the {wanted:.0} that \
+                 the environment asks for",
+                self.profile.vus
+            )),
+            Offered::AtMost(_) => None,
+            Offered::Bursts => Some(
+                "this load comes in a burst, so nothing is said about the rate that the environment asks for"
+                    .to_owned(),
+            ),
+        };
+        if reason.is_some() {
+            kept.retain(|limit| limit.measure != Measure::RequestsPerSecond);
+        }
+        (kept, reason)
+    }
+
+    /// How many requests a second are offered at most, if every answer came at once.
+    fn offered(&self) -> Offered {
+        let profile = &self.profile;
+        let think = profile.think_time.seconds();
+        match profile.kind {
+            _ if self.script.is_some() => Offered::AtMost(f64::INFINITY),
+            LoadKind::FlashSale => Offered::Bursts,
+            LoadKind::Open => Offered::AtMost(f64::from(profile.rate.unwrap_or(0))),
+            _ if think <= 0.0 => Offered::AtMost(f64::INFINITY),
+            _ => Offered::AtMost(f64::from(profile.vus) / think),
+        }
+    }
+}
+
+enum Offered {
+    AtMost(f64),
+    Bursts,
+}

@@ -1,0 +1,147 @@
+//! What a load needs to be there: products, accounts and tokens, all of them tagged as test data.
+
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use reqwest::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+use shop_token::{Issuer, Role};
+use uuid::Uuid;
+
+use super::plan::{GRACE, LoadPlan};
+use crate::environment::LoadKind;
+use crate::shop::{Request, Shop, ShopError, test_data};
+
+/// What the tags of all load tests begin with.
+pub(super) const TAG_PREFIX: &str = "load-";
+/// Products that a load orders when it is not about one.
+const PRODUCTS: u32 = 10;
+/// More than any load can order.
+const PLENTY: u32 = 10_000_000;
+/// An account may be tried ten times a minute, so that many accounts a login a second last for ever, with some to spare.
+const ACCOUNTS_A_LOGIN: u32 = 8;
+/// Registrations at once: each costs a hash of a password.
+const AT_ONCE: usize = 4;
+/// How much longer than the load tokens are good: for what comes before and after it.
+const TOKEN_MARGIN: Duration = Duration::from_mins(15);
+/// How many products of the catalogue are looked at.
+const CATALOGUE: usize = 20;
+
+/// What a load finds.
+pub(super) struct Stage {
+    /// The tag of all of it.
+    pub(super) tag: String,
+    /// The products that may be ordered.
+    pub(super) products: Vec<Uuid>,
+    /// Products that everybody sees.
+    pub(super) catalogue: Vec<Uuid>,
+    /// A token a user. Written to a file that only k6 reads, and never shown; so are the accounts.
+    pub(super) tokens: Vec<String>,
+    /// Accounts to log in with.
+    pub(super) accounts: Vec<Account>,
+    admin: String,
+}
+
+/// Somebody who logs in.
+#[derive(Serialize)]
+pub(super) struct Account {
+    email: String,
+    password: String,
+}
+
+impl Stage {
+    /// The tag of a new test, and an administrator's token for it.
+    pub(super) fn new(plan: &LoadPlan, issuer: &Issuer) -> Self {
+        let tag = format!("{TAG_PREFIX}{}", Uuid::now_v7().simple());
+        let lifetime = plan.profile.duration.to_std() + GRACE + TOKEN_MARGIN;
+        let issue = |role| issuer.issue(Uuid::now_v7(), role, lifetime, Some(&tag));
+        Self {
+            products: Vec::new(),
+            catalogue: Vec::new(),
+            tokens: (0..plan.profile.vus.max(1))
+                .map(|_| issue(Role::Customer))
+                .collect(),
+            accounts: Vec::new(),
+            admin: issue(Role::Admin),
+            tag,
+        }
+    }
+
+    /// The token of an administrator of this test.
+    pub(super) fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// Makes what the plan needs. What was made before something failed stays, for [`test_data::remove`].
+    pub(super) async fn set(&mut self, plan: &LoadPlan, shop: &Shop) -> Result<(), ShopError> {
+        let flash = plan.profile.kind == LoadKind::FlashSale && plan.script.is_none();
+        if plan.orders() {
+            let (count, stock) = if flash {
+                (1, plan.profile.stock)
+            } else {
+                (PRODUCTS, PLENTY)
+            };
+            for number in 1..=count {
+                let product = test_data::make_product(
+                    shop,
+                    &self.admin,
+                    &test_data::NewProduct {
+                        sku: format!("{}-{number}", self.tag),
+                        name: format!("Load test: {number}"),
+                        stock,
+                    },
+                )
+                .await?;
+                self.products.push(product);
+            }
+            self.catalogue = catalogue(shop).await?;
+        }
+        if let (true, Some(product)) = (flash, self.products.first()) {
+            let lasts = plan.profile.duration.to_std() + GRACE + TOKEN_MARGIN;
+            test_data::put_on_sale(shop, &self.admin, *product, 1, lasts).await?;
+        }
+        if plan.login_vus() > 0 || plan.script.is_some() {
+            self.accounts = self.register(plan, shop).await?;
+        }
+        Ok(())
+    }
+
+    async fn register(&self, plan: &LoadPlan, shop: &Shop) -> Result<Vec<Account>, ShopError> {
+        let count = (plan.profile.logins_per_second * ACCOUNTS_A_LOGIN).max(1);
+        stream::iter(1..=count)
+            .map(async |number| {
+                let account = Account {
+                    email: format!("{}-{number}@load.test", self.tag),
+                    password: format!("correct horse {}", Uuid::new_v4()),
+                };
+                let body = json!({"email": account.email, "password": account.password});
+                let request = Request::post("/api/auth/register", body).token(&self.admin);
+                let answer = shop.ask(&request).await?;
+                test_data::expect(
+                    "register a customer",
+                    &request,
+                    &answer,
+                    StatusCode::CREATED,
+                )?;
+                Ok(account)
+            })
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
+
+/// Products that everybody sees.
+async fn catalogue(shop: &Shop) -> Result<Vec<Uuid>, ShopError> {
+    let path = format!("/api/products?limit={CATALOGUE}");
+    let request = Request::get(&path);
+    let answer = shop.ask(&request).await?;
+    test_data::expect("read the catalogue", &request, &answer, StatusCode::OK)?;
+    let items = answer.body["items"].as_array();
+    Ok(items
+        .into_iter()
+        .flatten()
+        .filter_map(|item| item["id"].as_str()?.parse().ok())
+        .collect())
+}
