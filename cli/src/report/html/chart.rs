@@ -7,19 +7,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use super::scale::{Range, Scale, Tick, columns};
 use crate::report::figures::figure;
 
 /// The most columns of a chart. More seconds than that are condensed.
 const COLUMNS: usize = 600;
-
-/// How a chart's values become heights.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scale {
-    /// In proportion, from zero.
-    Linear,
-    /// Each decade as high as the next one.
-    Logarithmic,
-}
 
 /// What becomes of the values of several seconds that share a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,12 +59,6 @@ pub(super) struct Chart {
     limits: Vec<Tick>,
     /// For the small script that shows values under the pointer.
     data: ChartData,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Tick {
-    at: f64,
-    label: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -173,11 +159,7 @@ pub(super) fn chart(
 pub(super) fn spark(values: &[Option<f64>], most: f64) -> String {
     let step = values.len().div_ceil(120).max(1);
     let values = condensed(values, step, Condense::Largest);
-    let range = Range {
-        scale: Scale::Linear,
-        low: 0.0,
-        high: if most > 0.0 { most } else { 1.0 },
-    };
+    let range = Range::up_to(most);
     path(&values, values.len(), range)
 }
 
@@ -197,127 +179,6 @@ fn condensed(values: &[Option<f64>], step: usize, how: Condense) -> Vec<Option<f
                 Condense::Largest => seen.reduce(f64::max),
                 Condense::Mean => Some(seen.sum::<f64>() / count as f64),
             }
-        })
-        .collect()
-}
-
-/// From where to where a chart's values reach.
-#[derive(Clone, Copy, Debug)]
-struct Range {
-    scale: Scale,
-    low: f64,
-    high: f64,
-}
-
-impl Range {
-    /// A range with round ends that holds all values.
-    fn of(scale: Scale, least: f64, most: f64) -> Self {
-        match scale {
-            Scale::Linear => {
-                let step = round_step(most / 4.0);
-                Self {
-                    scale,
-                    low: 0.0,
-                    high: (most / step).ceil().max(1.0) * step,
-                }
-            }
-            Scale::Logarithmic => {
-                let least = least.max(1e-3).min(most.max(1e-3));
-                let low = 10f64.powf(least.log10().floor());
-                let low = [5.0, 2.0]
-                    .into_iter()
-                    .map(|part| low * part)
-                    .find(|low| *low <= least)
-                    .unwrap_or(low);
-                let high = 10f64.powf(most.max(low).log10().ceil());
-                let fits = |part: &f64| high * part >= most && high * part > low * 1.5;
-                let part = [0.2, 0.5, 1.0].into_iter().find(fits).unwrap_or(10.0);
-                Self {
-                    scale,
-                    low,
-                    high: high * part,
-                }
-            }
-        }
-    }
-
-    /// The place of a value, in percent from the top.
-    fn place(self, value: f64) -> f64 {
-        let share = match self.scale {
-            Scale::Linear => (value - self.low) / (self.high - self.low),
-            Scale::Logarithmic => {
-                (value.max(self.low).log10() - self.low.log10())
-                    / (self.high.log10() - self.low.log10())
-            }
-        };
-        (1_000.0 - share.clamp(0.0, 1.0) * 1_000.0).round() / 10.0
-    }
-
-    /// Round values across the range.
-    fn ticks(self) -> Vec<f64> {
-        match self.scale {
-            Scale::Linear => {
-                let step = round_step(self.high / 4.0);
-                let mut ticks = vec![0.0];
-                while let Some(last) = ticks.last()
-                    && last + step <= self.high * 1.001
-                {
-                    ticks.push(last + step);
-                }
-                ticks
-            }
-            Scale::Logarithmic => {
-                let decades = self.high.log10() - self.low.log10();
-                let parts: &[f64] = if decades > 3.0 {
-                    &[1.0]
-                } else if decades > 1.5 {
-                    &[1.0, 3.0]
-                } else {
-                    &[1.0, 2.0, 5.0]
-                };
-                let mut decade = 10f64.powf(self.low.log10().floor());
-                let mut ticks = Vec::new();
-                while decade <= self.high * 1.001 {
-                    ticks.extend(parts.iter().map(|part| part * decade));
-                    decade *= 10.0;
-                }
-                ticks.retain(|tick| *tick >= self.low * 0.999 && *tick <= self.high * 1.001);
-                ticks
-            }
-        }
-    }
-}
-
-/// The round number at or above a step.
-fn round_step(step: f64) -> f64 {
-    let step = step.max(1e-3);
-    let decade = 10f64.powf(step.log10().floor());
-    let parts = [1.0, 2.0, 2.5, 5.0, 10.0];
-    parts
-        .into_iter()
-        .map(|part| part * decade)
-        .find(|round| *round >= step * 0.999)
-        .unwrap_or(decade * 10.0)
-}
-
-/// The marks below a chart: about five of them, at round times.
-fn columns(seconds: usize) -> Vec<Tick> {
-    let steps = [
-        1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 21_600, 86_400,
-    ];
-    let step = steps
-        .into_iter()
-        .find(|step| seconds / step <= 5)
-        .unwrap_or(86_400);
-    (0..=seconds)
-        .step_by(step)
-        .map(|second| Tick {
-            at: second as f64 * 100.0 / seconds.max(1) as f64,
-            label: match second {
-                0 => "0".to_owned(),
-                second if step >= 60 => format!("{} min", second / 60),
-                second => format!("{second} s"),
-            },
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod chart;
 mod load;
 mod origin;
 mod over_time;
+mod scale;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;

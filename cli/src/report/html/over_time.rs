@@ -1,6 +1,7 @@
 //! What happened over time, as charts.
 
-use super::chart::{Chart, Condense, LimitLine, Line, Scale, chart};
+use super::chart::{Chart, Condense, LimitLine, Line, chart};
+use super::scale::Scale;
 use crate::report::figures::with_unit;
 use crate::report::model::{LoadReport, Second};
 use crate::report::summary::Measure;
