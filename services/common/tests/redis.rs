@@ -115,7 +115,8 @@ fn without_redis_a_call_fails_at_once() {
             );
         }
         assert!(
-            started.elapsed() < Duration::from_millis(500),
+            // Waiting out the time-out of each would take 5 s.
+            started.elapsed() < Duration::from_secs(2),
             "{:?}",
             started.elapsed()
         );

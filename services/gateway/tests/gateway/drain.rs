@@ -19,7 +19,8 @@ async fn a_gateway_without_clients_ends_at_once() {
     let started = Instant::now();
     gateway.stop();
     gateway.ended().await.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(1));
+    // Draining takes 10 s where somebody is to be waited for.
+    assert!(started.elapsed() < Duration::from_secs(5));
     assert!(TcpStream::connect(gateway.address).await.is_err());
 }
 
