@@ -69,6 +69,7 @@ fn the_page_loads_nothing_and_shows_everything() {
         "postgres-0",
         "Example CPU",
         "p95 limit 200 ms",
+        "The load generator used 0.3",
         "scope=\"row\"",
         "role=\"img\" aria-label=\"Latency over 60 seconds: p99 at most",
     ] {

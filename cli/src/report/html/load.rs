@@ -25,6 +25,7 @@ pub(super) struct View {
     statuses: Vec<[String; 2]>,
     checks: Vec<CheckView>,
     instances: Vec<InstanceView>,
+    generator: String,
     accounting: Option<Vec<AccountingView>>,
     origin: Vec<[String; 2]>,
     path: String,
@@ -152,6 +153,7 @@ pub(super) fn view(report: &LoadReport) -> View {
             })
             .collect(),
         instances: instances(report),
+        generator: generator(report),
         accounting: report
             .accounting
             .as_ref()
@@ -397,6 +399,27 @@ fn instances(report: &LoadReport) -> Vec<InstanceView> {
             }
         })
         .collect()
+}
+
+/// What the load generator used, in a sentence.
+fn generator(report: &LoadReport) -> String {
+    let generator = &report.generator;
+    let Some(cpu) = generator.cpu_mean else {
+        return "Nobody looked at what the load generator used.".to_owned();
+    };
+    let late = generator
+        .late_milliseconds
+        .map_or_else(String::new, |late| {
+            format!(
+                ", and its users went on {} late after they had thought",
+                milliseconds(late)
+            )
+        });
+    format!(
+        "The load generator used {} of {} cores on average{late}.",
+        figure(cpu),
+        figure(generator.cores_available)
+    )
 }
 
 fn accounting_view(check: &AccountingCheck) -> AccountingView {

@@ -87,13 +87,11 @@ fn rate(report: &LoadReport) -> Option<Chart> {
         lines.push(line("orders", "c4", orders, Condense::Mean));
     }
     let limits = limit_lines(report, &[(Measure::RequestsPerSecond, "at least")]);
-    chart(
-        "Requests and orders a second",
-        "/s",
-        Scale::Linear,
-        lines,
-        &limits,
-    )
+    let title = match report.totals.orders {
+        0 => "Requests a second",
+        _ => "Requests and orders a second",
+    };
+    chart(title, "/s", Scale::Linear, lines, &limits)
 }
 
 fn errors(report: &LoadReport) -> Option<Chart> {
