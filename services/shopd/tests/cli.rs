@@ -148,7 +148,8 @@ fn a_taken_port_is_a_failure_that_names_it() {
 #[test]
 fn an_unreadable_secret_is_named_and_nothing_is_started() {
     let text = "[postgres]\nhost = '127.0.0.1'\nport = 1\ndatabase = 'shop'\nuser = 'postgres'\n\
-                passwordFile = 'superuser.password'\n";
+                passwordFile = 'superuser.password'\n\
+                [auditor]\nname = 'shop_auditor'\npasswordFile = 'auditor.password'\n";
     let folder = folder_with("provision.toml", text);
     in_folder(folder.path(), &["provision", "--config", "provision.toml"])
         .assert()
