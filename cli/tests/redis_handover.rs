@@ -1,5 +1,5 @@
-//! What becomes of the data when the first Redis starts empty and no Sentinel is there: the rendered scripts with real
-//! servers.
+//! What becomes of the data when a Redis starts empty and no Sentinel is there, or Sentinels that know nothing: the
+//! rendered scripts with real servers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,11 +18,12 @@ const PASSWORD: &str = "password";
 /// Longer than anything takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Three Redis whose Sentinels nobody starts.
+/// Three Redis, and their Sentinels for those who start them.
 struct Trio {
     folder: tempfile::TempDir,
     ports: [u16; 3],
     servers: [Option<Child>; 3],
+    sentinels: Vec<Child>,
 }
 
 impl Trio {
@@ -34,24 +35,66 @@ impl Trio {
             folder,
             ports: [base, base + 1, base + 2],
             servers: [None, None, None],
+            sentinels: Vec::new(),
         }
     }
 
     fn start(&mut self, number: usize) {
-        let config = self.instance(number).join("config/start.sh");
+        self.servers[number] = Some(self.run(&format!("redis-{number}")));
+    }
+
+    /// All three Sentinels, which have never run.
+    fn start_sentinels(&mut self) {
+        self.sentinels = (0..3)
+            .map(|number| self.run(&format!("sentinel-{number}")))
+            .collect();
+    }
+
+    fn run(&self, instance: &str) -> Child {
+        let folder = self.folder.path();
         let log = fs::File::options()
             .append(true)
             .create(true)
-            .open(self.log(number))
+            .open(folder.join(format!("{instance}.log")))
             .unwrap();
-        let server = Command::new("sh")
-            .arg(config)
+        Command::new("sh")
+            .arg(folder.join(format!("instances/{instance}/config/start.sh")))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
-        self.servers[number] = Some(server);
+            .unwrap()
+    }
+
+    /// What of the master every Sentinel says: its port, and how many replicas it has.
+    fn sentinels_name(&self) -> Vec<(u16, usize)> {
+        (0..3)
+            .map(|number| {
+                let answer = ask(self.ports[0] + 3 + number, &["SENTINEL", "MASTER", "shop"]);
+                let field = |name: &str| {
+                    let mut lines = answer.lines().skip_while(|line| *line != name);
+                    lines.nth(1).and_then(|text| text.parse::<u16>().ok())
+                };
+                let replicas = field("num-slaves").map_or(0, usize::from);
+                (field("port").unwrap_or(0), replicas)
+            })
+            .collect()
+    }
+
+    /// The shop has one writable master with two replicas, all Sentinels name it, and nothing is lost.
+    fn is_whole_again(&self) {
+        self.eventually("one master leads two, and all Sentinels know them", || {
+            let masters = self.masters();
+            let [(master, 2)] = masters[..] else {
+                return false;
+            };
+            self.sentinels_name() == [(self.ports[master], 2); 3]
+        });
+        self.all_keep_it();
+        let (master, _) = self.masters()[0];
+        self.eventually("it takes writes", || {
+            self.ask(master, &["SET", "again", "yes"]) == "OK"
+        });
     }
 
     fn kill(&mut self, number: usize) {
@@ -68,19 +111,20 @@ impl Trio {
         self.folder.path().join(format!("instances/redis-{number}"))
     }
 
-    fn log(&self, number: usize) -> PathBuf {
-        self.folder.path().join(format!("redis-{number}.log"))
+    fn logs(&self) -> String {
+        ["redis", "sentinel"]
+            .iter()
+            .flat_map(|component| (0..3).map(move |number| format!("{component}-{number}")))
+            .map(|name| {
+                let path = self.folder.path().join(format!("{name}.log"));
+                let text = fs::read_to_string(path).unwrap_or_default();
+                format!("--- {name}\n{text}")
+            })
+            .collect()
     }
 
     fn ask(&self, number: usize, command: &[&str]) -> String {
-        let output = Command::new("redis-cli")
-            .args(["--no-auth-warning", "--user", "admin", "-p"])
-            .arg(self.ports[number].to_string())
-            .args(command)
-            .env("REDISCLI_AUTH", PASSWORD)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        ask(self.ports[number], command)
     }
 
     /// The numbers of those that say that they are masters, with how many replicas each hears.
@@ -108,9 +152,7 @@ impl Trio {
                 Instant::now() < deadline,
                 "{what}: not so; the masters are {:?}\n{}",
                 self.masters(),
-                (0..3)
-                    .map(|number| fs::read_to_string(self.log(number)).unwrap_or_default())
-                    .collect::<String>()
+                self.logs()
             );
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -137,35 +179,49 @@ impl Trio {
 
 impl Drop for Trio {
     fn drop(&mut self) {
-        for server in self.servers.iter_mut().flatten() {
+        let servers = self.servers.iter_mut().flatten();
+        for server in servers.chain(&mut self.sentinels) {
             let _ = server.kill();
             let _ = server.wait();
         }
     }
 }
 
+/// What the server at a port answers to its administrator.
+fn ask(port: u16, command: &[&str]) -> String {
+    let output = Command::new("redis-cli")
+        .args(["--no-auth-warning", "--user", "admin", "-p"])
+        .arg(port.to_string())
+        .args(command)
+        .env("REDISCLI_AUTH", PASSWORD)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// Three for the Redis, three for the Sentinels.
 fn free_ports() -> u16 {
     for _ in 0..200 {
         let base = rand::random_range(20_000..31_000_u16);
-        if (base..base + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
+        if (base..base + 6).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()) {
             return base;
         }
     }
-    panic!("there are no three free ports in a row");
+    panic!("there are no six free ports in a row");
 }
 
-/// Renders the three instances into a folder.
+/// Renders the instances into a folder.
 fn write_configuration(folder: &Path, base: u16) {
     let loaded = Project::at("/nonexistent").load("local").unwrap();
     let mut environment = loaded.file.environment().clone();
     let redis = environment.components.get_mut("redis").unwrap();
     redis.ports.insert("redis".to_owned(), base);
     let sentinel = environment.components.get_mut("sentinel").unwrap();
-    // Nobody listens there.
-    sentinel.ports.insert("sentinel".to_owned(), 1);
+    sentinel.ports.insert("sentinel".to_owned(), base + 3);
+    // Three times this is the patience of a start, and one call of another server may take a second.
     sentinel
         .settings
-        .insert("downAfter".to_owned(), "400ms".into());
+        .insert("downAfter".to_owned(), "2s".into());
     let mut programs = BTreeMap::new();
     for component in loaded.catalogue.components() {
         for program in &component.programs {
@@ -210,7 +266,7 @@ fn write_configuration(folder: &Path, base: u16) {
     .unwrap();
     for instance in instances
         .iter()
-        .filter(|instance| instance.component == "redis")
+        .filter(|instance| ["redis", "sentinel"].contains(&instance.component.as_str()))
     {
         let config = folder.join(format!("instances/{}/config", instance.name));
         fs::create_dir_all(&config).unwrap();
@@ -226,25 +282,21 @@ fn a_master_that_comes_back_empty_gets_the_data_from_those_that_followed_it() {
     trio.kill(0);
     trio.lose_data(0);
     trio.start(0);
-    // The furthest leads; they are equal, so it is the first of them.
-    trio.eventually("one of the others leads both", || {
-        matches!(trio.masters()[..], [(1 | 2, 2)])
-    });
     trio.all_keep_it();
+    trio.until_masters_are(&[(0, 2)]);
 }
 
 #[test]
-fn the_only_replica_that_is_left_leads_an_empty_former_master() {
+fn an_empty_former_master_gets_the_data_from_the_only_replica_that_is_left() {
     let mut trio = Trio::with_data();
     trio.kill(1);
     trio.kill(0);
     trio.lose_data(0);
     trio.start(0);
-    trio.until_masters_are(&[(2, 1)]);
-    // The one that was away remembers the former master, and gets the data through it.
+    trio.until_masters_are(&[(0, 1)]);
     trio.start(1);
     trio.all_keep_it();
-    assert_eq!(trio.masters().len(), 1);
+    trio.until_masters_are(&[(0, 2)]);
 }
 
 #[test]
@@ -272,4 +324,71 @@ fn a_former_master_with_data_follows_the_one_that_leads_now() {
     trio.eventually("it has what was written since", || {
         trio.ask(0, &["GET", "after"]) == "yes"
     });
+}
+
+#[test]
+fn sentinels_that_know_nothing_and_an_empty_first_instance_cost_no_data() {
+    let mut trio = Trio::with_data();
+    for number in 0..3 {
+        trio.kill(number);
+    }
+    trio.lose_data(0);
+    // They find nobody, so they name the first instance.
+    trio.start_sentinels();
+    let first = trio.ports[0];
+    trio.eventually("the Sentinels name the first", || {
+        trio.sentinels_name() == [(first, 0); 3]
+    });
+    for number in [1, 2, 0] {
+        trio.start(number);
+    }
+    trio.is_whole_again();
+}
+
+#[test]
+fn sentinels_that_know_nothing_wait_for_the_master_that_replicas_are_waiting_for() {
+    let mut trio = Trio::with_data();
+    // The second leads, and all remember that.
+    assert_eq!(trio.ask(1, &["REPLICAOF", "NO", "ONE"]), "OK");
+    let port = trio.ports[1].to_string();
+    for number in [0, 2] {
+        let followed = trio.ask(number, &["REPLICAOF", "127.0.0.1", &port]);
+        assert_eq!(followed, "OK");
+    }
+    trio.until_masters_are(&[(1, 2)]);
+    for number in 0..3 {
+        assert_eq!(trio.ask(number, &["CONFIG", "REWRITE"]), "OK");
+        trio.kill(number);
+    }
+    trio.lose_data(1);
+    for number in [0, 2] {
+        trio.start(number);
+        trio.eventually("it answers", || {
+            trio.ask(number, &["ROLE"]).starts_with("slave")
+        });
+    }
+    trio.start_sentinels();
+    trio.start(1);
+    trio.is_whole_again();
+}
+
+#[test]
+fn two_that_would_follow_each_other_end_as_the_sentinels_say() {
+    let mut trio = Trio::with_data();
+    trio.kill(1);
+    trio.kill(2);
+    // The first is a replica of the second, but the Sentinels found nobody and name the first.
+    trio.kill(0);
+    trio.start_sentinels();
+    let first = trio.ports[0];
+    trio.eventually("the Sentinels name the first", || {
+        trio.sentinels_name() == [(first, 0); 3]
+    });
+    trio.start(0);
+    trio.until_masters_are(&[(0, 0)]);
+    let port = trio.ports[1].to_string();
+    assert_eq!(trio.ask(0, &["REPLICAOF", "127.0.0.1", &port]), "OK");
+    trio.start(1);
+    trio.start(2);
+    trio.is_whole_again();
 }
