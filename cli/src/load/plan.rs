@@ -145,19 +145,17 @@ impl LoadPlan {
             return (kept, None);
         }
         let wanted = objectives.minimum_requests_per_second;
-        let reason = match self.offered() {
+        let offered = self.offered();
+        let reason = match offered {
             Offered::AtMost(rate) if rate < wanted => Some(format!(
                 "{} users offer at most {rate:.0} requests a second, so nothing is said about the {wanted:.0} that \
                  the environment asks for",
                 self.profile.vus
             )),
-            Offered::AtMost(_) => None,
-            Offered::Bursts => Some(
-                "this load comes in a burst, so nothing is said about the rate that the environment asks for"
-                    .to_owned(),
-            ),
+            // In a burst everybody comes at the same moment and then thinks: no rate was asked for.
+            Offered::AtMost(_) | Offered::Bursts => None,
         };
-        if reason.is_some() {
+        if reason.is_some() || matches!(offered, Offered::Bursts) {
             kept.retain(|limit| limit.measure != Measure::RequestsPerSecond);
         }
         (kept, reason)
@@ -177,7 +175,79 @@ impl LoadPlan {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Offered {
     AtMost(f64),
     Bursts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Duration as Lasts;
+
+    fn profile(kind: LoadKind, vus: u32) -> LoadProfile {
+        LoadProfile {
+            kind,
+            vus,
+            duration: Lasts::from_seconds(60),
+            rate: (kind == LoadKind::Open).then_some(1_000),
+            think_time: Lasts::from_milliseconds(500),
+            logins_per_second: 5,
+            stock: 100,
+        }
+    }
+
+    fn plan(kind: LoadKind, vus: u32) -> LoadPlan {
+        LoadPlan {
+            name: "test".to_owned(),
+            profile: profile(kind, vus),
+            script: None,
+            vus_wished: false,
+            duration_wished: false,
+        }
+    }
+
+    fn judges_the_rate(plan: &LoadPlan) -> bool {
+        let (limits, reason) = plan.limits(&LoadObjectives::default());
+        let judged = limits
+            .iter()
+            .any(|limit| limit.measure == Measure::RequestsPerSecond);
+        assert!(!judged || reason.is_none());
+        judged
+    }
+
+    #[test]
+    fn a_rate_that_the_users_cannot_reach_is_not_judged_and_it_is_said_why() {
+        assert!(judges_the_rate(&plan(LoadKind::Browse, 1_000)));
+        let few = plan(LoadKind::Browse, 400);
+        assert!(!judges_the_rate(&few));
+        let (_, reason) = few.limits(&LoadObjectives::default());
+        assert!(reason.unwrap().contains("at most 800 requests a second"));
+    }
+
+    #[test]
+    fn an_open_load_is_judged_by_what_it_begins_and_a_storm_by_no_rate_at_all() {
+        assert!(judges_the_rate(&plan(LoadKind::Open, 10)));
+        let mut slow = plan(LoadKind::Open, 10_000);
+        slow.profile.rate = Some(100);
+        assert!(!judges_the_rate(&slow));
+        assert!(!judges_the_rate(&plan(LoadKind::FlashSale, 10_000)));
+    }
+
+    #[test]
+    fn asking_for_nothing_is_held_to_nothing_but_answers() {
+        let (limits, _) = plan(LoadKind::Null, 1_000).limits(&LoadObjectives::default());
+        assert_eq!(limits.len(), 1);
+        assert_eq!(limits[0].measure, Measure::ErrorRatio);
+        assert!(!plan(LoadKind::Null, 1_000).orders());
+    }
+
+    #[test]
+    fn a_few_of_the_users_do_the_logins() {
+        assert_eq!(plan(LoadKind::Browse, 1_000).login_vus(), 5);
+        assert_eq!(plan(LoadKind::Browse, 20).login_vus(), 2);
+        assert_eq!(plan(LoadKind::Browse, 1).login_vus(), 0);
+        assert_eq!(plan(LoadKind::FlashSale, 1_000).login_vus(), 0);
+    }
 }
