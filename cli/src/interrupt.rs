@@ -35,6 +35,12 @@ impl Interrupt {
         }
     }
 
+    /// One that a program presses, to end work of its own.
+    pub fn by_hand() -> (Press, Self) {
+        let (sender, presses) = watch::channel(0);
+        (Press(sender), Self { presses })
+    }
+
     /// Whether Ctrl-C was pressed.
     pub fn is_pressed(&self) -> bool {
         *self.presses.borrow() > 0
@@ -60,6 +66,17 @@ impl Interrupt {
             // Nobody watches, so nobody can press.
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// Presses an [`Interrupt`].
+#[derive(Debug)]
+pub struct Press(watch::Sender<u32>);
+
+impl Press {
+    /// Once more.
+    pub fn press(&self) {
+        self.0.send_modify(|presses| *presses += 1);
     }
 }
 

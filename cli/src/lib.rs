@@ -8,6 +8,7 @@ pub mod catalogue;
 pub mod commands;
 pub mod doctor;
 pub mod document;
+pub mod drill;
 pub mod environment;
 pub mod event;
 pub mod interrupt;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 pub use clap_complete::Shell;
 
+use super::drill::{DRILL, DrillArgs};
 use super::loadtest::{LOADTEST, LoadtestArgs};
 use super::report::ReportArgs;
 
@@ -30,6 +31,9 @@ pub enum Command {
     /// Load the shop with k6, and prove from Postgres that nothing was lost or sold twice
     #[command(after_help = LOADTEST)]
     Loadtest(LoadtestArgs),
+    /// Break the shop under load, and prove from a recorded history what held
+    #[command(after_help = DRILL)]
+    FailoverDrill(DrillArgs),
     /// Reports of load tests: list, show, compare, verify, publish
     Report(ReportArgs),
     /// Write the configuration files that `up` would use, without secrets

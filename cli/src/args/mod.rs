@@ -2,6 +2,7 @@
 
 mod commands;
 mod completions;
+mod drill;
 mod loadtest;
 mod report;
 
@@ -15,6 +16,7 @@ use clap::{Args, Parser, ValueEnum};
 
 pub use commands::*;
 pub use completions::completions;
+pub use drill::{DrillArgs, Scenarios};
 pub use loadtest::LoadtestArgs;
 pub use report::*;
 

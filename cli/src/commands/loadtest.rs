@@ -3,9 +3,8 @@
 use time::OffsetDateTime;
 
 use super::Context;
-use super::target::{brought_up, local_only};
+use super::target::{brought_up, is_meant, local_only};
 use crate::args::LoadtestArgs;
-use crate::environment::Environment;
 use crate::interrupt::Interrupt;
 use crate::load::{LoadError, LoadOutcome, LoadPlan, LoadTest, LoadWish, PlanError, ensure_room};
 use crate::report::{Comparison, Draft, LoadReport, Reports, StoreError, Verdict, report_id};
@@ -20,7 +19,7 @@ pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure>
     let loaded = context.load()?;
     let environment = loaded.file.environment();
     local_only(environment)?;
-    is_meant(environment, args.i_mean.as_deref())?;
+    is_meant(environment, args.i_mean.as_deref(), "load")?;
     let wish = LoadWish {
         profile: Some(args.profile.clone()),
         vus: args.vus,
@@ -62,23 +61,6 @@ pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure>
             }
         }
     })
-}
-
-/// Loading an environment that is protected takes its name twice.
-fn is_meant(environment: &Environment, meant: Option<&str>) -> Result<(), Failure> {
-    let name = environment.name.as_str();
-    match meant {
-        Some(meant) if meant != name => Err(Failure::new(format!(
-            "failed to load `{name}`: --i-mean names `{meant}`"
-        ))
-        .exit(ExitCode::Usage)),
-        None if environment.protected => Err(Failure::new(format!(
-            "failed to load `{name}`: its file says `protected: true`, and nothing was touched"
-        ))
-        .hint(format!("if it is really to be loaded: --i-mean {name}"))
-        .exit(ExitCode::Usage)),
-        _ => Ok(()),
-    }
 }
 
 /// What a user is told when there is no plan.

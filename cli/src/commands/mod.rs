@@ -3,6 +3,7 @@
 mod completions;
 mod doctor;
 mod down;
+mod drill;
 mod env;
 mod loadtest;
 mod logs;
@@ -92,6 +93,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Logs(args)) => logs::run(&args, context),
         Some(Command::Smoke(args)) => smoke::run(&args, context),
         Some(Command::Loadtest(args)) => loadtest::run(&args, context),
+        Some(Command::FailoverDrill(args)) => drill::run(&args, context),
         Some(Command::Report(args)) => report::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
         Some(Command::Doctor(args)) => doctor::run(&args, context),

@@ -20,6 +20,27 @@ pub(super) fn local_only(environment: &Environment) -> Result<(), Failure> {
     }
 }
 
+/// Doing something to an environment that is protected takes its name twice. `what` is the verb: "load", "break".
+pub(super) fn is_meant(
+    environment: &Environment,
+    meant: Option<&str>,
+    what: &str,
+) -> Result<(), Failure> {
+    let name = environment.name.as_str();
+    match meant {
+        Some(meant) if meant != name => Err(Failure::new(format!(
+            "failed to {what} `{name}`: --i-mean names `{meant}`"
+        ))
+        .exit(ExitCode::Usage)),
+        None if environment.protected => Err(Failure::new(format!(
+            "failed to {what} `{name}`: its file says `protected: true`, and nothing was touched"
+        ))
+        .hint(format!("if that is really what you want: --i-mean {name}"))
+        .exit(ExitCode::Usage)),
+        _ => Ok(()),
+    }
+}
+
 /// Where the state of an environment is on this machine.
 pub(super) fn local_folder(
     context: &Context,

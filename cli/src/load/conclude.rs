@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 
 use super::drive::Ran;
@@ -12,7 +11,7 @@ use super::run::{LoadOutcome, LoadTest, Scene};
 use super::script::Script;
 use super::stage::Stage;
 use super::{books, machine};
-use crate::environment::{Environment, LoadKind};
+use crate::environment::LoadKind;
 use crate::report::{Books, LoadAverages, LoadFacts, Profile};
 
 impl LoadTest<'_> {
@@ -60,7 +59,7 @@ impl LoadTest<'_> {
                 interrupted,
                 software: machine::software(self.catalogue, scene.tool.version.clone()),
                 hardware: machine::hardware(),
-                environment_sha256: sha256(self.environment),
+                environment_sha256: machine::environment_sha256(self.environment),
                 load_average: LoadAverages {
                     before: scene.before,
                     after,
@@ -134,12 +133,6 @@ impl LoadTest<'_> {
             script_sha256: Some(script.sha256.clone()),
         }
     }
-}
-
-/// Reports of the same effective environment can be compared.
-fn sha256(environment: &Environment) -> String {
-    let text = serde_json::to_vec(environment).unwrap_or_default();
-    hex::encode(Sha256::digest(text))
 }
 
 /// A moment, from milliseconds since 1970.

@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use super::error::LoadError;
 use crate::catalogue::Catalogue;
 use crate::doctor::find_tool;
+use crate::environment::Environment;
 use crate::report::{Hardware, LoadAverage, Software};
 
 /// The programs whose versions matter: component and program.
@@ -13,7 +16,7 @@ const POSTGRES: (&str, &str) = ("postgres", "postgres");
 const REDIS: (&str, &str) = ("redis", "redis-server");
 
 /// The machine.
-pub(super) fn hardware() -> Hardware {
+pub(crate) fn hardware() -> Hardware {
     let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -33,7 +36,7 @@ pub(super) fn hardware() -> Hardware {
 }
 
 /// How many processors this process may use.
-pub(super) fn cores() -> u32 {
+pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism()
         .ok()
         .and_then(|cores| u32::try_from(cores.get()).ok())
@@ -41,7 +44,7 @@ pub(super) fn cores() -> u32 {
 }
 
 /// The programs that take part. `k6` is the version of the one that was found.
-pub(super) fn software(catalogue: &Catalogue, k6: Option<String>) -> Software {
+pub(crate) fn software(catalogue: &Catalogue, k6: Option<String>) -> Software {
     let version = |(component, program): (&str, &str)| {
         let programs = &catalogue.get(component)?.programs;
         let program = programs.iter().find(|known| known.name == program)?;
@@ -82,7 +85,7 @@ pub fn ensure_room(folder: &Path) -> Result<(), LoadError> {
 }
 
 /// How busy the machine is.
-pub(super) fn load_average() -> LoadAverage {
+pub(crate) fn load_average() -> LoadAverage {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let mut numbers = text
         .split_ascii_whitespace()
@@ -93,6 +96,12 @@ pub(super) fn load_average() -> LoadAverage {
         five_minutes: next(),
         fifteen_minutes: next(),
     }
+}
+
+/// The sum of an effective environment: reports of the same one can be compared.
+pub(crate) fn environment_sha256(environment: &Environment) -> String {
+    let text = serde_json::to_vec(environment).unwrap_or_default();
+    hex::encode(Sha256::digest(text))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ mod ending;
 mod error;
 mod generator;
 mod lock;
-mod machine;
+pub(crate) mod machine;
 mod measure;
 mod orders;
 mod plan;

@@ -4,12 +4,15 @@ use serde_json::Value as Json;
 
 use super::model::{LoadReport, SCHEMA_VERSION};
 use super::verdict::Verdict;
+use crate::drill::report::DrillReport;
 
-/// A report of any kind. Reports of drills come beside this one.
+/// A report of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Report {
     /// Of a load test.
     Load(Box<LoadReport>),
+    /// Of drills.
+    Drill(Box<DrillReport>),
 }
 
 /// Why a text is no report that can be read.
@@ -50,6 +53,7 @@ impl Report {
         }
         match json.get("kind").and_then(Json::as_str) {
             Some("load") => Ok(Self::Load(Box::new(serde_json::from_value(json)?))),
+            Some("drill") => Ok(Self::Drill(Box::new(serde_json::from_value(json)?))),
             kind => Err(ReadReportError::Kind {
                 found: kind.unwrap_or_default().to_owned(),
             }),
@@ -60,6 +64,7 @@ impl Report {
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         let mut text = match self {
             Self::Load(report) => serde_json::to_string_pretty(report)?,
+            Self::Drill(report) => serde_json::to_string_pretty(report)?,
         };
         text.push('\n');
         Ok(text)
@@ -69,6 +74,7 @@ impl Report {
     pub fn id(&self) -> &str {
         match self {
             Self::Load(report) => &report.id,
+            Self::Drill(report) => &report.origin.id,
         }
     }
 
@@ -76,6 +82,7 @@ impl Report {
     pub fn environment(&self) -> &str {
         match self {
             Self::Load(report) => &report.environment,
+            Self::Drill(report) => &report.origin.environment,
         }
     }
 
@@ -83,6 +90,7 @@ impl Report {
     pub fn kind(&self) -> &str {
         match self {
             Self::Load(report) => &report.kind,
+            Self::Drill(report) => &report.kind,
         }
     }
 
@@ -90,6 +98,7 @@ impl Report {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Load(report) => report.verdict,
+            Self::Drill(report) => report.verdict,
         }
     }
 }

@@ -6,11 +6,14 @@ use super::document::Report;
 use super::figures::{count, figure, milliseconds, objective, with_unit};
 use super::model::{Comparison, LoadReport};
 use super::words::{headline, summary};
+use crate::drill::history::Figure;
+use crate::drill::report::{DrillReport, show, words};
 
 /// The report in markdown.
 pub fn markdown(report: &Report) -> String {
     match report {
         Report::Load(report) => load(report),
+        Report::Drill(report) => drill(report),
     }
 }
 
@@ -112,6 +115,81 @@ fn load(report: &LoadReport) -> String {
     );
     text
 }
+
+fn drill(report: &DrillReport) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let _ = writeln!(
+        text,
+        "# {}: {}\n\n{}",
+        report.verdict,
+        escaped(&report.headline()),
+        escaped(&report.summary())
+    );
+    if !report.reasons.is_empty() {
+        text.push('\n');
+        for reason in &report.reasons {
+            let _ = writeln!(text, "- {}: {}", reason.verdict, escaped(&reason.text));
+        }
+    }
+    let of_run = |run: &crate::drill::report::DrillRun, figure| {
+        let measured = run.judgement.figures.get(figure);
+        measured.map_or_else(|| "-".to_owned(), |value| show(figure, value))
+    };
+    let rows = report.runs.iter().map(|run| {
+        let mut row = vec![
+            run.scenario.clone(),
+            run.run.to_string(),
+            run.verdict.to_string(),
+        ];
+        row.extend(DRILL_COLUMNS.map(|figure| of_run(run, figure)));
+        row
+    });
+    let mut heads = vec!["scenario", "run", "verdict"];
+    heads.extend(DRILL_COLUMNS.map(words));
+    table(&mut text, "Runs", &heads, rows);
+    let rows = report.scenarios.iter().flat_map(|scenario| {
+        scenario.figures.iter().map(move |(figure, spread)| {
+            vec![
+                scenario.scenario.clone(),
+                words(*figure).to_owned(),
+                spread.measured.to_string(),
+                show(*figure, spread.p50),
+                show(*figure, spread.p95),
+                show(*figure, spread.max),
+            ]
+        })
+    });
+    let heads = ["scenario", "figure", "runs", "p50", "p95", "max"];
+    table(&mut text, "Over the runs", &heads, rows);
+    let rows = report.claims().into_iter().map(|claim| {
+        vec![
+            claim.claim,
+            count(claim.looked_at),
+            count(claim.violations),
+            claim.verdict.to_string(),
+        ]
+    });
+    let heads = ["what must be true", "looked at", "violations", "verdict"];
+    table(&mut text, "Checked in the histories", &heads, rows);
+    let _ = writeln!(
+        text,
+        "\n`shopctl report verify {}` computes all of it again from the raw histories alone.",
+        report.origin.id
+    );
+    text
+}
+
+/// The figures of a run that stand in its row.
+const DRILL_COLUMNS: [Figure; 7] = [
+    Figure::Detected,
+    Figure::Promoted,
+    Figure::Writable,
+    Figure::FirstOrder,
+    Figure::SteadyAgain,
+    Figure::OrderGap,
+    Figure::FailedOrders,
+];
 
 fn table(text: &mut String, title: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> = rows

@@ -71,8 +71,11 @@ pub fn publish(
         problem,
     })?;
     let report = folder.report()?;
-    let Report::Load(load) = &report;
-    for name in [report.environment(), report.id(), &load.profile.name] {
+    let profile = match &report {
+        Report::Load(load) => &load.profile.name,
+        Report::Drill(drills) => &drills.origin.profile,
+    };
+    for name in [report.environment(), report.id(), profile] {
         if !is_plain(name) {
             return Err(PublishError::Name {
                 path: folder.path().to_owned(),

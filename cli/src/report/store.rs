@@ -10,6 +10,7 @@ use super::document::{ReadReportError, Report};
 use super::manifest::Manifest;
 use super::model::LoadReport;
 use super::samples::{ReadSamplesError, Samples};
+use crate::drill::report::DrillReport;
 
 /// The folder of reports beside which shopctl was started.
 pub const FOLDER: &str = "reports";
@@ -188,6 +189,12 @@ impl Draft {
             })?;
         write(&path, &raw)?;
         self.finish(&Report::Load(Box::new(report.clone())))
+    }
+
+    /// Writes the report of drills in all its forms, and at last the sums of everything in the folder. The histories
+    /// are there already.
+    pub fn finish_drill(self, report: &DrillReport) -> Result<Folder, StoreError> {
+        self.finish(&Report::Drill(Box::new(report.clone())))
     }
 
     fn finish(self, report: &Report) -> Result<Folder, StoreError> {

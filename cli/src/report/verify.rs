@@ -11,6 +11,8 @@ use super::manifest::{Manifest, sum};
 use super::model::LoadReport;
 use super::store::{Folder, LEFT_OUT, SAMPLES, SUMS, StoreError};
 use super::verdict::Verdict;
+use crate::drill::report::DrillReport;
+use crate::drill::unpack;
 
 /// How many differing figures are named.
 const NAMED: usize = 20;
@@ -73,10 +75,33 @@ pub struct Recomputed {
 
 /// Checks a report's folder. An error means that there is nothing to check.
 pub fn verify(folder: &Folder) -> Result<Verification, StoreError> {
-    let Report::Load(report) = folder.report()?;
+    let report = folder.report()?;
     let files = files(folder)?;
-    let recomputed = match folder.samples() {
-        Ok(Some(samples)) => compare(&report, &LoadReport::assemble(report.facts(), &samples)),
+    let recomputed = match &report {
+        Report::Load(report) => of_load(folder, report),
+        Report::Drill(report) => of_drill(folder, report),
+    };
+    let of_files = files.iter().map(|file| match file.state {
+        FileState::Same | FileState::LeftOut => Verdict::Pass,
+        FileState::Changed | FileState::Missing | FileState::Added => Verdict::Fail,
+    });
+    Ok(Verification {
+        id: report.id().to_owned(),
+        path: folder.path().display().to_string(),
+        verdict: Verdict::all(of_files.chain(recomputed.iter().map(|part| part.verdict))),
+        files,
+        recomputed,
+    })
+}
+
+/// A load test follows from its samples.
+fn of_load(folder: &Folder, report: &LoadReport) -> Vec<Recomputed> {
+    match folder.samples() {
+        Ok(Some(samples)) => compare(
+            report,
+            &LoadReport::assemble(report.facts(), &samples),
+            &PARTS,
+        ),
         Ok(None) => vec![not_computed(
             Verdict::Unknown,
             format!("{SAMPLES} is not there"),
@@ -87,18 +112,30 @@ pub fn verify(folder: &Folder) -> Result<Verification, StoreError> {
                 format!("{SAMPLES}: {}", causes(&error)),
             )]
         }
-    };
-    let of_files = files.iter().map(|file| match file.state {
-        FileState::Same | FileState::LeftOut => Verdict::Pass,
-        FileState::Changed | FileState::Missing | FileState::Added => Verdict::Fail,
-    });
-    Ok(Verification {
-        id: report.id.clone(),
-        path: folder.path().display().to_string(),
-        verdict: Verdict::all(of_files.chain(recomputed.iter().map(|part| part.verdict))),
-        files,
-        recomputed,
-    })
+    }
+}
+
+/// Drills follow from their histories.
+fn of_drill(folder: &Folder, report: &DrillReport) -> Vec<Recomputed> {
+    let mut histories = Vec::new();
+    for run in &report.runs {
+        let name = &run.history;
+        match folder.read_if_there(name) {
+            Ok(Some(packed)) => match unpack(&packed) {
+                Ok(history) => histories.push((name.clone(), history)),
+                Err(error) => return vec![not_computed(Verdict::Fail, format!("{name}: {error}"))],
+            },
+            Ok(None) => {
+                return vec![not_computed(
+                    Verdict::Unknown,
+                    format!("{name} is not there"),
+                )];
+            }
+            Err(error) => return vec![not_computed(Verdict::Fail, format!("{name}: {error}"))],
+        }
+    }
+    let computed = DrillReport::assemble(report.origin.clone(), &histories);
+    compare(report, &computed, &DRILL_PARTS)
 }
 
 /// Why something failed, from the nearest cause to the first.
@@ -154,6 +191,13 @@ fn files(folder: &Folder) -> Result<Vec<FileCheck>, StoreError> {
     Ok(checks)
 }
 
+/// The parts of a report of drills that follow from the histories.
+const DRILL_PARTS: [(&str, &[&str]); 3] = [
+    ("runs", &["runs"]),
+    ("scenarios", &["scenarios"]),
+    ("verdict", &["verdict", "reasons"]),
+];
+
 /// The parts of a report that follow from the samples.
 const PARTS: [(&str, &[&str]); 6] = [
     ("totals", &["totals"]),
@@ -164,7 +208,11 @@ const PARTS: [(&str, &[&str]); 6] = [
     ("verdict", &["verdict", "reasons"]),
 ];
 
-fn compare(reported: &LoadReport, computed: &LoadReport) -> Vec<Recomputed> {
+fn compare(
+    reported: &impl Serialize,
+    computed: &impl Serialize,
+    parts: &[(&str, &[&str])],
+) -> Vec<Recomputed> {
     let (reported, computed) = match (
         serde_json::to_value(reported),
         serde_json::to_value(computed),
@@ -174,11 +222,11 @@ fn compare(reported: &LoadReport, computed: &LoadReport) -> Vec<Recomputed> {
             return vec![not_computed(Verdict::Fail, error.to_string())];
         }
     };
-    PARTS
-        .into_iter()
+    parts
+        .iter()
         .map(|(part, fields)| {
             let mut differences = Vec::new();
-            for field in fields {
+            for field in *fields {
                 differ(
                     field,
                     &reported[*field],
@@ -197,7 +245,7 @@ fn compare(reported: &LoadReport, computed: &LoadReport) -> Vec<Recomputed> {
                 Verdict::Fail
             };
             Recomputed {
-                part: part.to_owned(),
+                part: (*part).to_owned(),
                 verdict,
                 detail: differences,
             }

@@ -5,9 +5,13 @@
 mod access;
 mod auditor;
 mod books;
+mod ledger;
+mod redis;
 pub mod seed;
 pub mod test_data;
 
 pub use access::{Answer, Request, Shop, ShopError};
 pub use auditor::{AuditError, Auditor, ProductBooks, TestRemains};
 pub use books::{StockWatch, TestBooks};
+pub use ledger::{Ledger, LedgerOrder, PostgresSeen, StockSeen};
+pub use redis::{KeptConnection, RedisAccess, SentinelView, ServerRole};

@@ -47,6 +47,12 @@ impl ProcessIdentity {
             .is_some_and(|stat| !matches!(stat.state, b'Z' | b'X'))
     }
 
+    /// The kernel's letter for what this very process does: `R` and `S` live, `T` is stopped, `Z` waits to be counted.
+    /// None when it is gone.
+    pub fn state(&self) -> Option<char> {
+        self.stat().map(|stat| char::from(stat.state))
+    }
+
     /// What the kernel says about this very process, if it is still there.
     pub(super) fn stat(&self) -> Option<ProcessStat> {
         let stat = process_stat(self.pid)?;

@@ -14,7 +14,7 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let read = |wanted: &str| {
         let folder = reports.find(wanted).map_err(store_failure)?;
-        Ok::<_, Failure>(load_of(folder.report().map_err(store_failure)?))
+        load_of(folder.report().map_err(store_failure)?)
     };
     let comparing = compare(&*read(&args.before)?, &*read(&args.after)?);
     if context.ui.output() == OutputFormat::Json {

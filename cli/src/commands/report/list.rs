@@ -63,6 +63,14 @@ fn row(listed: &Listed) -> Vec<Cell> {
             count(report.totals.orders).into(),
             Cell::toned(if listed.published { "published" } else { "" }, Tone::Faint),
         ]),
+        Ok(Report::Drill(report)) => row.extend([
+            cell(report.verdict),
+            "-".into(),
+            "-".into(),
+            "-".into(),
+            format!("{} runs", report.runs.len()).into(),
+            Cell::toned(if listed.published { "published" } else { "" }, Tone::Faint),
+        ]),
         Err(error) => row.extend([Cell::toned(unreadable(error), Tone::Doubtful)]),
     }
     row
@@ -83,6 +91,11 @@ fn json_of(listed: &Listed) -> Json {
             json["p95"] = json!(report.latency.map(|latency| latency.p95));
             json["failedRequests"] = json!(report.totals.failed_requests);
             json["orders"] = json!(report.totals.orders);
+        }
+        Ok(Report::Drill(report)) => {
+            json["kind"] = json!(report.kind);
+            json["verdict"] = json!(report.verdict);
+            json["runs"] = json!(report.runs.len());
         }
         Err(error) => json["problem"] = json!(unreadable(error)),
     }

@@ -74,7 +74,14 @@ fn unreadable(error: &StoreError) -> &'static str {
 }
 
 /// The load test of a report.
-fn load_of(report: Report) -> Box<crate::report::LoadReport> {
-    let Report::Load(report) = report;
-    report
+fn load_of(report: Report) -> Result<Box<crate::report::LoadReport>, Failure> {
+    match report {
+        Report::Load(report) => Ok(report),
+        Report::Drill(report) => Err(Failure::new(format!(
+            "failed to compare {}: it is a report of drills",
+            report.origin.id
+        ))
+        .hint("reports of load tests can be compared")
+        .exit(ExitCode::Usage)),
+    }
 }

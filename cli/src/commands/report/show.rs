@@ -12,11 +12,17 @@ const WIDTH: usize = 40;
 
 pub(super) fn run(reports: &Reports, args: &ReportArg, context: &Context) -> Result<(), Failure> {
     let folder = reports.find(&args.report).map_err(store_failure)?;
-    let Report::Load(report) = folder.report().map_err(store_failure)?;
+    let report = folder.report().map_err(store_failure)?;
     if context.ui.output() == OutputFormat::Json {
-        return context.ui.json(&report);
+        return match &report {
+            Report::Load(report) => context.ui.json(report),
+            Report::Drill(report) => context.ui.json(report),
+        };
     }
-    context.ui.data(&text(&report))?;
+    context.ui.data(&match &report {
+        Report::Load(report) => text(report),
+        Report::Drill(report) => crate::commands::drill::in_short(report),
+    })?;
     context
         .ui
         .say(&format!("The page: {}", folder.page().display()));

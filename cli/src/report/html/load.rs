@@ -33,12 +33,12 @@ pub(super) struct View {
 
 /// A verdict: its word, and the class of its look.
 #[derive(Debug, Serialize)]
-struct VerdictView {
+pub(super) struct VerdictView {
     word: String,
     class: &'static str,
 }
 
-fn verdict(verdict: Verdict) -> VerdictView {
+pub(super) fn verdict(verdict: Verdict) -> VerdictView {
     VerdictView {
         word: verdict.to_string(),
         class: match verdict {
@@ -50,7 +50,7 @@ fn verdict(verdict: Verdict) -> VerdictView {
 }
 
 #[derive(Debug, Serialize)]
-struct ReasonView {
+pub(super) struct ReasonView {
     verdict: VerdictView,
     text: String,
 }
@@ -163,7 +163,7 @@ pub(super) fn view(report: &LoadReport) -> View {
     }
 }
 
-fn reason(reason: &Reason) -> ReasonView {
+pub(super) fn reason(reason: &Reason) -> ReasonView {
     ReasonView {
         verdict: verdict(reason.verdict),
         text: reason.text.clone(),

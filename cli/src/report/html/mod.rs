@@ -4,6 +4,7 @@
 //! report is text and nothing else: everything is escaped, and the page forbids itself to load anything.
 
 mod chart;
+mod drill;
 mod load;
 mod origin;
 mod over_time;
@@ -16,12 +17,13 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use super::document::Report;
 use super::store::StoreError;
 
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("layout.html", include_str!("layout.html.j2")),
     ("style.css", include_str!("style.css")),
     ("charts.js", include_str!("charts.js")),
     ("parts.html", include_str!("parts.html.j2")),
     ("load.html", include_str!("load.html.j2")),
+    ("drill.html", include_str!("drill.html.j2")),
 ];
 
 /// The page of a report.
@@ -41,6 +43,9 @@ pub fn page(report: &Report) -> Result<String, StoreError> {
             Report::Load(report) => engine
                 .get_template("load.html")?
                 .render(Serde(load::view(report))),
+            Report::Drill(report) => engine
+                .get_template("drill.html")?
+                .render(Serde(drill::view(report))),
         }
     };
     render().map_err(|error| StoreError::Render(format!("{error:#}")))

@@ -5,9 +5,9 @@ use time::macros::format_description;
 
 use crate::report::figures::{bytes, count, figure};
 use crate::report::model::LoadReport;
-use crate::report::origin::LoadAverage;
+use crate::report::origin::{Hardware, LoadAverage, LoadAverages, Software};
 
-fn moment(at: OffsetDateTime) -> String {
+pub(super) fn moment(at: OffsetDateTime) -> String {
     let form = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     at.to_offset(time::UtcOffset::UTC)
         .format(&form)
@@ -16,14 +16,7 @@ fn moment(at: OffsetDateTime) -> String {
 
 /// The rows of the table.
 pub(super) fn origin(report: &LoadReport) -> Vec<[String; 2]> {
-    let (software, hardware, profile) = (&report.software, &report.hardware, &report.profile);
-    let unknown = || "not known".to_owned();
-    let version = |version: &Option<String>| version.clone().unwrap_or_else(unknown);
-    let load = |load: LoadAverage| {
-        [load.one_minute, load.five_minutes, load.fifteen_minutes]
-            .map(|value| format!("{value:.2}"))
-            .join(", ")
-    };
+    let profile = &report.profile;
     let mut rows = vec![
         (
             "Time",
@@ -60,7 +53,40 @@ pub(super) fn origin(report: &LoadReport) -> Vec<[String; 2]> {
     if let Some(script) = &profile.script {
         rows.push(("Script", script.clone()));
     }
-    rows.extend([
+    let mut rows: Vec<[String; 2]> = rows
+        .into_iter()
+        .map(|(name, value)| [name.to_owned(), value])
+        .collect();
+    rows.extend(machine(&Common {
+        environment: &report.environment,
+        environment_sha256: &report.environment_sha256,
+        software: &report.software,
+        hardware: &report.hardware,
+        load_average: &report.load_average,
+    }));
+    rows
+}
+
+/// What every kind of report says of where it was made.
+pub(super) struct Common<'a> {
+    pub(super) environment: &'a str,
+    pub(super) environment_sha256: &'a str,
+    pub(super) software: &'a Software,
+    pub(super) hardware: &'a Hardware,
+    pub(super) load_average: &'a LoadAverages,
+}
+
+/// The rows that every kind of report has.
+pub(super) fn machine(common: &Common<'_>) -> Vec<[String; 2]> {
+    let (software, hardware) = (common.software, common.hardware);
+    let version =
+        |version: &Option<String>| version.clone().unwrap_or_else(|| "not known".to_owned());
+    let load = |load: LoadAverage| {
+        [load.one_minute, load.five_minutes, load.fifteen_minutes]
+            .map(|value| format!("{value:.2}"))
+            .join(", ")
+    };
+    let rows = [
         (
             "Machine",
             format!(
@@ -89,12 +115,12 @@ pub(super) fn origin(report: &LoadReport) -> Vec<[String; 2]> {
             "Environment",
             format!(
                 "{}, SHA-256 {}",
-                report.environment, report.environment_sha256
+                common.environment, common.environment_sha256
             ),
         ),
-        ("Load average before", load(report.load_average.before)),
-        ("Load average after", load(report.load_average.after)),
-    ]);
+        ("Load average before", load(common.load_average.before)),
+        ("Load average after", load(common.load_average.after)),
+    ];
     rows.into_iter()
         .map(|(name, value)| [name.to_owned(), value])
         .collect()

@@ -8,12 +8,14 @@
 //! | `programs`, `ports`, `preflight` | what the machine has and what it lacks |
 //! | `observe`, `up`, `work`, `ready`, `down`, `purge`, `status` | what there is; what makes it what is wanted; what takes it away |
 //! | `proof` | what was proved to work, and when |
+//! | `fault` | breaks a process on purpose |
 //! | `tasks`, `specs` | the commands that run once; instances as the supervisor takes them |
 
 mod binary;
 mod down;
 mod error;
 mod export;
+mod fault;
 mod files;
 mod folder;
 mod holders;
@@ -38,6 +40,7 @@ mod work;
 pub use down::down;
 pub use error::LocalError;
 pub use export::export;
+pub use fault::{Strike, Struck, Victim};
 pub use folder::LocalFolder;
 pub use holders::{Occupied, PortUse, occupied};
 pub use lock::{LockPatience, WorkLock};

@@ -1,0 +1,290 @@
+//! Spoils an honest history in every way that a shop could go wrong, and looks whether it is noticed.
+
+use uuid::Uuid;
+
+use super::{Check, check};
+use crate::drill::history::{Action, History, Operation, OrderSeen, Outcome, Settlement, Told};
+use crate::drill::sample::{END, honest, order};
+use crate::report::Verdict;
+
+fn spoiled(spoil: impl FnOnce(&mut History)) -> Vec<Check> {
+    let mut history = honest();
+    spoil(&mut history);
+    check(&history)
+}
+
+/// Asserts that exactly these claims do not hold, in this way.
+#[track_caller]
+fn assert_only(checks: &[Check], how: Verdict, claims: &[&str]) {
+    let found: Vec<&Check> = checks
+        .iter()
+        .filter(|check| check.verdict != Verdict::Pass)
+        .collect();
+    assert_eq!(found.len(), claims.len(), "{found:#?}");
+    for (check, claim) in found.iter().zip(claims) {
+        assert!(check.claim.starts_with(claim), "{check:?} is not {claim}");
+        assert_eq!(check.verdict, how, "{check:?}");
+        assert!(!check.examples.is_empty(), "{check:?} shows nothing");
+        assert_eq!(check.violations > 0, how == Verdict::Fail, "{check:?}");
+    }
+}
+
+/// The operation that placed an order with this number.
+fn placed(history: &mut History, number: usize) -> &mut Operation {
+    let operation = &mut history.operations[number];
+    assert!(matches!(operation.action, Action::Order { .. }));
+    operation
+}
+
+/// Takes an order out of the books as if it had never been: the sums agree.
+fn never_booked(history: &mut History, id: Uuid) {
+    history.orders.retain(|order| order.order.id != id);
+    let last = history.books.last_mut().unwrap();
+    let product = &mut last.products[0];
+    product.sold -= 1;
+    product.ordered -= 1;
+    product.free += 1;
+}
+
+fn unread(history: &mut History, id: Uuid) {
+    history
+        .operations
+        .retain(|operation| !matches!(operation.action, Action::Read { order, .. } if order == id));
+}
+
+#[test]
+fn an_honest_history_holds_in_every_point() {
+    let checks = check(&honest());
+    assert_only(&checks, Verdict::Pass, &[]);
+    assert!(checks.iter().filter(|check| check.looked_at > 0).count() >= 10);
+}
+
+#[test]
+fn an_acknowledged_order_that_is_not_there_is_noticed() {
+    let checks = spoiled(|history| {
+        never_booked(history, order(600).id);
+    });
+    assert_only(&checks, Verdict::Fail, &["every acknowledged order"]);
+}
+
+#[test]
+fn an_order_that_is_not_what_was_acknowledged_is_noticed() {
+    let checks = spoiled(|history| {
+        let booked = history
+            .orders
+            .iter_mut()
+            .find(|booked| booked.order.id == order(600).id)
+            .unwrap();
+        booked.order.unit_price_minor += 1;
+    });
+    assert_only(&checks, Verdict::Fail, &["every acknowledged order"]);
+}
+
+#[test]
+fn a_key_that_bought_twice_is_noticed() {
+    let checks = spoiled(|history| {
+        let mut twin = history.orders[300].clone();
+        twin.order.id = Uuid::from_u128(9);
+        history.orders.push(twin);
+        let product = &mut history.books.last_mut().unwrap().products[0];
+        product.sold += 1;
+        product.ordered += 1;
+        product.free -= 1;
+    });
+    assert_only(&checks, Verdict::Fail, &["a key has one order"]);
+}
+
+#[test]
+fn a_repeat_that_names_another_order_is_noticed() {
+    let checks = spoiled(|history| {
+        let other = OrderSeen {
+            id: Uuid::from_u128(9),
+            ..order(600)
+        };
+        history.settlements.push(Settlement {
+            operation: 600,
+            by_key: Some(Told::Confirmed(order(600))),
+            replay: Some(Told::Confirmed(other)),
+        });
+    });
+    assert_only(
+        &checks,
+        Verdict::Fail,
+        &["a key has one order", "open keys"],
+    );
+}
+
+#[test]
+fn more_orders_than_pieces_are_noticed_even_if_the_stock_says_otherwise() {
+    let checks = spoiled(|history| {
+        history.plan.products[0].pieces = 1000;
+        for books in &mut history.books {
+            let product = &mut books.products[0];
+            product.received = 1000;
+            product.free = 0;
+            product.sold = 1000;
+            product.ordered = 1000;
+        }
+    });
+    assert_only(
+        &checks,
+        Verdict::Fail,
+        &["nothing was sold twice", "stock = free"],
+    );
+}
+
+#[test]
+fn a_piece_that_is_nowhere_is_noticed() {
+    let checks = spoiled(|history| history.books[0].products[0].free -= 1);
+    assert_only(&checks, Verdict::Fail, &["stock = free"]);
+}
+
+#[test]
+fn orders_that_become_fewer_are_noticed() {
+    let checks = spoiled(|history| {
+        let end = history.books[1].products[0];
+        let middle = &mut history.books[0].products[0];
+        *middle = end;
+        middle.sold += 1;
+        middle.ordered += 1;
+        middle.free -= 1;
+    });
+    assert_only(&checks, Verdict::Fail, &["stock = free"]);
+}
+
+#[test]
+fn an_order_that_nobody_asked_for_is_noticed() {
+    let checks = spoiled(|history| {
+        history
+            .operations
+            .retain(|operation| operation.number != 600 && operation.number != 601);
+    });
+    assert_only(&checks, Verdict::Fail, &["every order was asked for"]);
+}
+
+#[test]
+fn a_refused_order_that_was_placed_is_noticed() {
+    let checks = spoiled(|history| {
+        unread(history, order(600).id);
+        placed(history, 600).told = Some(Told::Refused {
+            verdict: "limit-reached".to_owned(),
+        });
+    });
+    assert_only(&checks, Verdict::Fail, &["what was refused"]);
+}
+
+#[test]
+fn a_failed_order_that_was_placed_is_noticed() {
+    let checks = spoiled(|history| {
+        unread(history, order(600).id);
+        let operation = placed(history, 600);
+        operation.outcome = Outcome::Fail;
+        operation.told = None;
+    });
+    assert_only(&checks, Verdict::Fail, &["what was answered as not done"]);
+}
+
+#[test]
+fn sold_out_while_there_were_pieces_is_noticed() {
+    let checks = spoiled(|history| {
+        unread(history, order(600).id);
+        never_booked(history, order(600).id);
+        placed(history, 600).told = Some(Told::Refused {
+            verdict: "sold-out".to_owned(),
+        });
+    });
+    assert_only(&checks, Verdict::Fail, &["who was told \"sold out\""]);
+}
+
+#[test]
+fn an_open_key_must_be_settled_and_then_agree_with_the_books() {
+    let open = |history: &mut History| {
+        unread(history, order(600).id);
+        let operation = placed(history, 600);
+        operation.outcome = Outcome::Unknown;
+        operation.told = None;
+    };
+    let settle = |by_key, replay| Settlement {
+        operation: 600,
+        by_key: Some(by_key),
+        replay: Some(replay),
+    };
+    assert_only(&spoiled(open), Verdict::Unknown, &["open keys"]);
+    let good = spoiled(|history| {
+        open(history);
+        let told = Told::Confirmed(order(600));
+        history.settlements.push(settle(told.clone(), told));
+    });
+    assert_only(&good, Verdict::Pass, &[]);
+    // Nothing was known of the key, and yet the books hold its order from before.
+    let lost = spoiled(|history| {
+        open(history);
+        history.settlements.push(settle(Told::Absent, Told::Absent));
+    });
+    assert_only(&lost, Verdict::Fail, &["open keys"]);
+}
+
+#[test]
+fn a_read_that_does_not_find_what_was_acknowledged_is_noticed() {
+    let checks = spoiled(|history| history.operations[601].told = Some(Told::Absent));
+    assert_only(&checks, Verdict::Fail, &["reads never go back"]);
+}
+
+#[test]
+fn a_read_that_began_before_the_acknowledgement_may_find_nothing() {
+    let checks = spoiled(|history| {
+        history.operations[600].ended = history.operations[601].began + 1;
+        history.operations[601].told = Some(Told::Absent);
+    });
+    assert_only(&checks, Verdict::Pass, &[]);
+}
+
+#[test]
+fn a_hold_that_outlives_its_time_is_noticed() {
+    let checks = spoiled(|history| history.books[1].overdue_micros = END);
+    assert_only(&checks, Verdict::Fail, &["no hold outlives"]);
+}
+
+#[test]
+fn a_shop_with_two_masters_or_missing_instances_is_noticed() {
+    let checks = spoiled(|history| {
+        let ending = history.ending.as_mut().unwrap();
+        ending.redis_masters.push("127.0.0.1:1".to_owned());
+        ending.not_ready.push("order-1".to_owned());
+    });
+    assert_only(
+        &checks,
+        Verdict::Fail,
+        &["there is one Redis master", "the shop was left whole"],
+    );
+}
+
+#[test]
+fn a_fault_that_did_not_happen_is_unknown() {
+    let checks = spoiled(|history| history.faults[0].confirmed = false);
+    assert_only(&checks, Verdict::Unknown, &["the fault happened"]);
+    let none = spoiled(|history| history.faults.clear());
+    assert_only(&none, Verdict::Unknown, &["the fault happened"]);
+}
+
+#[test]
+fn a_load_that_was_not_offered_is_unknown() {
+    let checks = spoiled(|history| {
+        history.plan.operations_per_second *= 2;
+    });
+    assert_only(&checks, Verdict::Unknown, &["the load was offered"]);
+}
+
+#[test]
+fn a_run_that_was_cut_short_holds_nothing_for_certain() {
+    let checks = spoiled(|history| {
+        history.phases.truncate(2);
+        history.books.truncate(1);
+        history.ending = None;
+    });
+    let unknown = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Unknown)
+        .count();
+    assert_eq!(unknown, 5, "{checks:#?}");
+}

@@ -1,0 +1,85 @@
+//! How the shop is when a drill has ended: looked at again and again until it is whole, or the time is up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::history::Ending;
+use super::journal::Journal;
+use crate::shop::{KeptConnection, RedisAccess, ServerRole};
+use crate::supervisor::Client;
+
+/// How long the shop may take to be whole again after the last operation. A replica that comes back loads its data, and
+/// a Sentinel speaks to its peers every ten seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Waits until the shop is whole, and says how it is then.
+pub(super) async fn wait(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let ending = look(run_dir, redis, journal).await;
+        if is_whole(&ending) || Instant::now() >= deadline {
+            return ending;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Whether nothing is left to wait for.
+fn is_whole(ending: &Ending) -> bool {
+    let one = ending.redis_masters.len() == 1;
+    let followed = ending.redis_replicas == ending.redis_replicas_wanted;
+    let answered = u32::try_from(ending.sentinel_views.len()) == Ok(ending.sentinels_wanted);
+    let agreed = ending
+        .sentinel_views
+        .iter()
+        .all(|view| ending.redis_masters.contains(view));
+    one && followed && answered && agreed && ending.not_ready.is_empty()
+}
+
+async fn look(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending {
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut ending = Ending {
+        redis_replicas_wanted: count(redis.servers().len().saturating_sub(1)),
+        sentinels_wanted: count(redis.sentinels().len()),
+        not_ready: not_ready(run_dir).await,
+        ..Ending::default()
+    };
+    let mut following = Vec::new();
+    for server in redis.servers() {
+        match redis.role(server).await {
+            Some(ServerRole::Master) => ending.redis_masters.push(server.clone()),
+            Some(ServerRole::Replica { of, linked: true }) => following.push(of),
+            Some(ServerRole::Replica { .. }) | None => {}
+        }
+    }
+    ending.redis_replicas = count(
+        following
+            .iter()
+            .filter(|master| ending.redis_masters.contains(master))
+            .count(),
+    );
+    for sentinel in redis.sentinels() {
+        let mut kept = KeptConnection::default();
+        if let Some(view) = redis.view(sentinel, &mut kept).await {
+            ending.sentinel_views.push(view.master);
+        }
+    }
+    ending.at = journal.now();
+    ending
+}
+
+async fn not_ready(run_dir: &Path) -> Vec<String> {
+    let status = async { Client::connect(run_dir).await?.status().await };
+    match status.await {
+        Ok(status) => status
+            .instances
+            .into_iter()
+            .filter(|instance| !instance.ready)
+            .map(|instance| instance.instance)
+            .collect(),
+        Err(error) => vec![format!("the supervisor ({error})")],
+    }
+}

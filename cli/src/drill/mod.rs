@@ -1,0 +1,42 @@
+//! Breaks the running shop on purpose and computes from a recorded history what held.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `history` | everything that a drill writes down, a record a line; nothing is judged that does not stand there |
+//! | `check` | what must be true of a history: pure, and the same for a drill, its report and `report verify` |
+//! | `scenario` | what can be broken, what is expected then, and what the run is held to |
+//! | `judge` | a run's verdict |
+//! | `measure` | the four times, the gaps, what failed: computed from the history alone |
+//! | `report` | what runs have shown, and what the runs of a scenario have in common |
+//! | `series`, `run` | drills in turn; one from its beginning to its end |
+//! | `stage`, `recorder`, `answer`, `journal` | customers who note everything, and where they note it |
+//! | `watch`, `ending` | what changes meanwhile, and how the shop was left |
+//! | `heal` | undoes what a killed drill left |
+//!
+//! Not here: load (`load`), pages and files of a report (`report`), how a process is broken (`target`).
+
+mod answer;
+pub mod check;
+#[cfg(test)]
+mod controls;
+mod draw;
+mod ending;
+mod error;
+mod heal;
+pub mod history;
+mod journal;
+pub mod judge;
+pub mod measure;
+mod recorder;
+pub mod report;
+mod run;
+#[cfg(test)]
+mod sample;
+pub mod scenario;
+mod series;
+mod stage;
+mod watch;
+
+pub use error::DrillError;
+pub use heal::{Healed, heal};
+pub use series::{DrillOutcome, DrillSeries, unpack};

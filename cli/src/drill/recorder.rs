@@ -1,0 +1,264 @@
+//! Customers who note everything: operations begin at a constant rate, however long the answers take.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use uuid::Uuid;
+
+use super::answer::Heard;
+use super::history::{Action, Operation, Outcome, Record, Settlement, Told};
+use super::journal::Journal;
+use super::stage::{Account, Customer, Stage};
+use crate::shop::{Request, Shop};
+
+/// How long a customer waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a customer waits before the one repeat.
+const BEFORE_REPEAT: Duration = Duration::from_millis(100);
+/// Every so many operations one is a login: each costs a hash of a password.
+const LOGIN_EVERY: u64 = 50;
+/// Every so many orders one is for the product that runs out.
+const SCARCE_EVERY: u64 = 10;
+/// How many of the latest acknowledged orders are read again.
+const REMEMBERED: usize = 500;
+/// How often and how patiently a key is settled when operations have ended.
+const SETTLE_TRIES: u32 = 20;
+const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// How many keys of each kind that are not open are asked about too.
+const SAMPLE: usize = 100;
+
+/// The recorder.
+pub(super) struct Recorder {
+    shop: Shop,
+    journal: Arc<Journal>,
+    stage: Arc<Stage>,
+    /// Acknowledged orders that can be read: whose, which, by which key.
+    known: Mutex<VecDeque<(usize, Uuid, String)>>,
+    /// Drawn once, so that two runs never share a key.
+    run: Uuid,
+}
+
+impl Recorder {
+    pub(super) fn new(shop: Shop, journal: Arc<Journal>, stage: Arc<Stage>) -> Arc<Self> {
+        Arc::new(Self {
+            shop,
+            journal,
+            stage,
+            known: Mutex::default(),
+            run: Uuid::now_v7(),
+        })
+    }
+
+    /// Begins operations at a constant rate until the future is dropped or `until` ends; then waits for those that
+    /// are under way.
+    pub(super) async fn record(self: &Arc<Self>, rate: u32, until: impl Future<Output = ()>) {
+        let mut running = JoinSet::new();
+        let mut ticks = interval(Duration::from_secs(1) / rate.max(1));
+        // Late ones are begun at once: the rate is offered, whatever this machine is busy with.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut until = std::pin::pin!(until);
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                () = &mut until => break,
+                _ = ticks.tick() => {
+                    let recorder = Arc::clone(self);
+                    running.spawn(async move { recorder.operate(number).await });
+                    number += 1;
+                }
+            }
+            while running.try_join_next().is_some() {}
+        }
+        while running.join_next().await.is_some() {}
+    }
+
+    /// One operation, with its one repeat, written down when it has ended.
+    async fn operate(&self, number: u64) {
+        let (customer, action) = self.choose(number);
+        let began = self.journal.now();
+        let mut attempts = 1;
+        let mut heard = self.attempt(customer, &action).await;
+        if heard.is_broken() {
+            sleep(BEFORE_REPEAT).await;
+            attempts += 1;
+            let again = self.attempt(customer, &action).await;
+            // "Not done" is about the repeat: what became of the first try is not known.
+            let still_open = heard.outcome == Outcome::Unknown && again.outcome == Outcome::Fail;
+            heard = Heard {
+                outcome: if still_open {
+                    Outcome::Unknown
+                } else {
+                    again.outcome
+                },
+                ..again
+            };
+        }
+        let ended = self.journal.now();
+        if let (Action::Order { key, .. }, Some(Told::Confirmed(order))) = (&action, &heard.told) {
+            self.remember(customer, order.id, key.clone());
+        }
+        self.journal.write(Record::Operation(Operation {
+            number,
+            customer: self.customer(customer).id,
+            action,
+            began,
+            ended,
+            attempts,
+            outcome: heard.outcome,
+            status: heard.status,
+            reason: heard.reason,
+            told: heard.told,
+        }));
+    }
+
+    /// Whose turn it is, and for what. Every other operation is an order, now and then one is a login, the rest read what was ordered.
+    fn choose(&self, number: u64) -> (usize, Action) {
+        let place = usize::try_from(number).unwrap_or(0);
+        let customer = place % self.stage.customers.len().max(1);
+        if number % LOGIN_EVERY == LOGIN_EVERY - 1 && !self.stage.accounts.is_empty() {
+            // Logins take turns of their own: an account may not be tried too often.
+            let turn = usize::try_from(number / LOGIN_EVERY).unwrap_or(0);
+            return (turn, Action::Login);
+        }
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if number % 2 == 1
+            && let Some((whose, order, key)) = known.get(place % known.len().max(1))
+        {
+            let (order, key) = (*order, key.clone());
+            return (*whose, Action::Read { order, key });
+        }
+        let product = if number.is_multiple_of(2 * SCARCE_EVERY) {
+            self.stage.scarce
+        } else {
+            self.stage.plenty
+        };
+        let key = format!("drill-{}-{number}", self.run.simple());
+        (
+            customer,
+            Action::Order {
+                key,
+                product,
+                quantity: 1,
+            },
+        )
+    }
+
+    fn customer(&self, place: usize) -> &Customer {
+        &self.stage.customers[place % self.stage.customers.len()]
+    }
+
+    fn remember(&self, customer: usize, order: Uuid, key: String) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() == REMEMBERED {
+            known.pop_front();
+        }
+        known.push_back((customer, order, key));
+    }
+
+    async fn attempt(&self, customer: usize, action: &Action) -> Heard {
+        let attempt = async {
+            match action {
+                Action::Order {
+                    key,
+                    product,
+                    quantity,
+                } => {
+                    self.order(self.customer(customer), key, *product, *quantity)
+                        .await
+                }
+                Action::Read { order, .. } => {
+                    let path = format!("/api/orders/{order}");
+                    let request = Request::get(&path).token(&self.customer(customer).token);
+                    Heard::of_read(self.shop.ask(&request).await)
+                }
+                Action::Login => {
+                    let Account { email, password } =
+                        &self.stage.accounts[customer % self.stage.accounts.len()];
+                    let body = json!({"email": email, "password": password});
+                    let request = Request::post("/api/auth/login", body);
+                    Heard::of_login(self.shop.ask(&request).await)
+                }
+            }
+        };
+        timeout(PATIENCE, attempt).await.unwrap_or_else(|_| {
+            Heard::nothing(format!("no answer within {} s", PATIENCE.as_secs()))
+        })
+    }
+
+    async fn order(&self, customer: &Customer, key: &str, product: Uuid, quantity: i32) -> Heard {
+        let body = json!({"productId": product, "quantity": quantity});
+        let request = Request::post("/api/orders", body)
+            .token(&customer.token)
+            .key(key);
+        Heard::of_order(self.shop.ask(&request).await)
+    }
+
+    /// Asks what became of every open key, and of some that were answered, and repeats their requests.
+    pub(super) async fn settle(&self, operations: &[Operation]) {
+        let mut answered = [0_usize; 2];
+        for operation in operations {
+            let Action::Order {
+                key,
+                product,
+                quantity,
+            } = &operation.action
+            else {
+                continue;
+            };
+            let kind = match (operation.outcome, &operation.told) {
+                (Outcome::Unknown, _) => None,
+                (Outcome::Ok, Some(Told::Confirmed(_))) => Some(0),
+                (Outcome::Ok, Some(Told::Refused { .. })) => Some(1),
+                _ => continue,
+            };
+            if let Some(kind) = kind {
+                answered[kind] += 1;
+                if answered[kind] > SAMPLE {
+                    continue;
+                }
+            }
+            let Some(customer) = self
+                .stage
+                .customers
+                .iter()
+                .find(|customer| customer.id == operation.customer)
+            else {
+                continue;
+            };
+            let by_key = self
+                .until_told(async || {
+                    let path = format!("/api/orders/by-key/{key}");
+                    let request = Request::new(Method::GET, &path).token(&customer.token);
+                    Heard::of_order(self.shop.ask(&request).await)
+                })
+                .await;
+            let replay = self
+                .until_told(async || self.order(customer, key, *product, *quantity).await)
+                .await;
+            self.journal.write(Record::Settlement(Settlement {
+                operation: operation.number,
+                by_key,
+                replay,
+            }));
+        }
+    }
+
+    /// Asks again and again until there is an answer that tells something.
+    async fn until_told(&self, ask: impl AsyncFn() -> Heard) -> Option<Told> {
+        for _ in 0..SETTLE_TRIES {
+            if let Ok(Heard {
+                told: Some(told), ..
+            }) = timeout(PATIENCE, ask()).await
+            {
+                return Some(told);
+            }
+            sleep(SETTLE_PAUSE).await;
+        }
+        None
+    }
+}

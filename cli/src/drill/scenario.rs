@@ -1,0 +1,223 @@
+//! What can be broken, what is expected then, and what the run is held to.
+
+use crate::environment::{DrillObjectives, DrillScenario};
+
+use super::history::{FaultKind, Figure, Objective};
+
+/// What a scenario does and expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScenarioPlan {
+    /// Which.
+    pub scenario: DrillScenario,
+    /// Whom it hits.
+    pub victims: Victims,
+    /// What is done to them.
+    pub fault: FaultKind,
+    /// What is expected, in words, fixed before the run.
+    pub hypothesis: String,
+    /// What the run is held to.
+    pub objectives: Vec<Objective>,
+}
+
+/// Whom a scenario hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Victims {
+    /// The component.
+    pub component: &'static str,
+    /// Only those who say that they are this.
+    pub role: Option<&'static str>,
+    /// How many of them.
+    pub count: Count,
+}
+
+/// How many of the candidates are hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// One, drawn from the seed.
+    One,
+    /// So many that those who are left are no majority.
+    Majority,
+    /// All of them, within a moment.
+    All,
+}
+
+impl Count {
+    /// How many that are, of so many candidates.
+    pub fn of(self, candidates: usize) -> usize {
+        match self {
+            Self::One => candidates.min(1),
+            Self::Majority => candidates.div_ceil(2),
+            Self::All => candidates,
+        }
+    }
+}
+
+impl ScenarioPlan {
+    /// The plan of a scenario under an environment's objectives.
+    pub fn new(scenario: DrillScenario, objectives: &DrillObjectives) -> Self {
+        let (component, role, count) = victims(scenario);
+        let hangs = is_hang(scenario);
+        Self {
+            scenario,
+            victims: Victims {
+                component,
+                role,
+                count,
+            },
+            fault: if hangs {
+                FaultKind::Stop
+            } else {
+                FaultKind::Kill
+            },
+            hypothesis: hypothesis(scenario).to_owned(),
+            objectives: limits(scenario, objectives),
+        }
+    }
+}
+
+/// Its name on the command line, in files and in reports.
+pub fn name(scenario: DrillScenario) -> String {
+    serde_json::to_value(scenario)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn victims(scenario: DrillScenario) -> (&'static str, Option<&'static str>, Count) {
+    use DrillScenario as S;
+    match scenario {
+        S::RedisMaster | S::RedisMasterHang => ("redis", Some("master"), Count::One),
+        S::RedisReplica | S::RedisReplicaHang => ("redis", Some("replica"), Count::One),
+        S::RedisAll | S::RedisAllHang => ("redis", None, Count::All),
+        S::Sentinel | S::SentinelHang => ("sentinel", None, Count::Majority),
+        S::Postgres | S::PostgresHang => ("postgres", None, Count::One),
+        S::Gateway | S::GatewayHang => ("gateway", None, Count::One),
+        S::Auth | S::AuthHang => ("auth", None, Count::One),
+        S::Product | S::ProductHang => ("product", None, Count::One),
+        S::Order | S::OrderHang => ("order", None, Count::One),
+    }
+}
+
+/// Whether processes are stopped instead of killed.
+pub fn is_hang(scenario: DrillScenario) -> bool {
+    use DrillScenario as S;
+    matches!(
+        scenario,
+        S::RedisMasterHang
+            | S::RedisReplicaHang
+            | S::RedisAllHang
+            | S::SentinelHang
+            | S::PostgresHang
+            | S::GatewayHang
+            | S::AuthHang
+            | S::ProductHang
+            | S::OrderHang
+    )
+}
+
+fn hypothesis(scenario: DrillScenario) -> &'static str {
+    use DrillScenario as S;
+    match scenario {
+        S::RedisMaster => {
+            "The Sentinels promote a replica. Orders go on meanwhile: Redis never decides one."
+        }
+        S::RedisMasterHang => {
+            "A master that hangs is replaced like one that died, and follows the new one when it comes back."
+        }
+        S::RedisReplica | S::RedisReplicaHang => {
+            "Nobody notices: the master stays, and one replica is enough for its writes."
+        }
+        S::RedisAll | S::RedisAllHang => {
+            "Without any Redis orders are still right: locks and limits are gone for a while, stock is not."
+        }
+        S::Sentinel | S::SentinelHang => {
+            "Orders go on. Until a majority of Sentinels is back, no failover is possible; nothing needs one."
+        }
+        S::Postgres => {
+            "Orders pause: nothing is acknowledged that is not committed. What was acknowledged is there afterwards."
+        }
+        S::PostgresHang => {
+            "The process that lets connections in hangs: those that are open go on until the supervisor replaces the server."
+        }
+        S::Gateway => {
+            "The other gateway takes over on the same port. A client that repeats a broken request once loses nothing."
+        }
+        S::GatewayHang => {
+            "Connections to the gateway that hangs wait until it is replaced; the other one goes on serving."
+        }
+        S::Auth | S::AuthHang => {
+            "The other auth process logs people in. Orders go on: tokens are verified without asking anybody."
+        }
+        S::Product | S::ProductHang => {
+            "The other product process serves the catalogue. Orders go on: stock is taken in Postgres."
+        }
+        S::Order => {
+            "The other order process takes the orders. Open keys are settled by asking again."
+        }
+        S::OrderHang => {
+            "The other order process takes the orders. When the one that hung comes back, its locks are no longer its own \
+             and Postgres has decided without it."
+        }
+    }
+}
+
+fn limits(scenario: DrillScenario, limits: &DrillObjectives) -> Vec<Objective> {
+    use DrillScenario as S;
+    let micros = |duration: crate::value::Duration| duration.milliseconds().saturating_mul(1000);
+    let at_most = |figure, limit| Objective { figure, limit };
+    let redis_gap = at_most(Figure::OrderGap, micros(limits.redis_order_gap));
+    let service_gap = at_most(Figure::OrderGap, micros(limits.service_order_gap));
+    let no_failed_order = at_most(Figure::FailedOrders, 0);
+    match scenario {
+        S::RedisMaster => vec![
+            at_most(Figure::Writable, micros(limits.redis_writable)),
+            no_failed_order,
+            redis_gap,
+        ],
+        S::RedisMasterHang
+        | S::RedisReplica
+        | S::RedisReplicaHang
+        | S::Sentinel
+        | S::SentinelHang => {
+            vec![no_failed_order, redis_gap]
+        }
+        S::Postgres => vec![at_most(Figure::FirstOrder, micros(limits.postgres_back))],
+        // These are held to what is always true, and to being well again in time.
+        S::RedisAll
+        | S::RedisAllHang
+        | S::PostgresHang
+        | S::GatewayHang
+        | S::OrderHang
+        | S::ProductHang
+        | S::AuthHang => Vec::new(),
+        S::Gateway => vec![no_failed_order, service_gap],
+        S::Auth | S::Product | S::Order => vec![service_gap],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_a_name_a_hypothesis_and_somebody_to_hit() {
+        for scenario in DrillScenario::ALL {
+            let plan = ScenarioPlan::new(scenario, &DrillObjectives::default());
+            assert!(!name(scenario).is_empty());
+            assert!(plan.hypothesis.ends_with('.'), "{}", plan.hypothesis);
+            assert_eq!(
+                name(scenario).ends_with("-hang"),
+                plan.fault == FaultKind::Stop
+            );
+            assert!(plan.victims.count.of(3) > 0);
+        }
+    }
+
+    #[test]
+    fn a_majority_leaves_no_majority() {
+        assert_eq!(Count::Majority.of(3), 2);
+        assert_eq!(Count::Majority.of(5), 3);
+        assert_eq!(Count::One.of(0), 0);
+        assert_eq!(Count::All.of(3), 3);
+    }
+}

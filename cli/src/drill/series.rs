@@ -1,0 +1,158 @@
+//! Several drills in turn, and the report of all of them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use time::OffsetDateTime;
+
+use super::error::DrillError;
+use super::history::History;
+use super::report::{DrillFacts, DrillReport};
+use super::run::{Drill, all_ready};
+use super::scenario;
+use crate::catalogue::Catalogue;
+use crate::environment::{DrillProfile, Environment};
+use crate::event::Observer;
+use crate::interrupt::Interrupt;
+use crate::load::machine;
+use crate::report::{Draft, LoadAverages};
+use crate::shop::{Auditor, RedisAccess, Shop};
+use crate::target::local::LocalFolder;
+
+/// How hard histories are compressed: they are small, and kept for long.
+const COMPRESSION: i32 = 12;
+
+/// Drills of a profile, one after the other.
+pub struct DrillSeries<'a> {
+    /// The environment.
+    pub environment: &'a Environment,
+    /// The components, for the background load.
+    pub catalogue: &'a Catalogue,
+    /// Where the shop's state is.
+    pub folder: &'a LocalFolder,
+    /// The shop.
+    pub shop: &'a Shop,
+    /// Its books.
+    pub auditor: &'a Auditor,
+    /// Its Redis.
+    pub redis: &'a RedisAccess,
+    /// The profile's name.
+    pub profile_name: &'a str,
+    /// What is broken, how often, under how much load.
+    pub profile: &'a DrillProfile,
+    /// What moments and victims are drawn from.
+    pub seed: u64,
+    /// Who is told what happens.
+    pub observer: &'a dyn Observer,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+/// What drills brought.
+pub struct DrillOutcome {
+    /// The report.
+    pub report: DrillReport,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+}
+
+impl DrillSeries<'_> {
+    /// Whether all is well enough to break something.
+    pub async fn check(&self) -> Result<(), DrillError> {
+        all_ready(self.folder.run_dir()).await
+    }
+
+    /// Runs them all. Histories go into the report's folder. What stops the series is told in the report.
+    pub async fn run(&self, draft: &Draft) -> Result<DrillOutcome, DrillError> {
+        let before = machine::load_average();
+        let started_at = OffsetDateTime::now_utc();
+        let mut histories = Vec::new();
+        let mut notes = Vec::new();
+        let mut cut_short = None;
+        let mut number = 0;
+        'all: for scenario in &self.profile.scenarios {
+            for run in 1..=self.profile.runs {
+                number += 1;
+                let name = format!("{number:03}-{}-{run}.jsonl", scenario::name(*scenario));
+                let raw = draft.path().join(&name);
+                let drill = Drill {
+                    environment: self.environment,
+                    catalogue: self.catalogue,
+                    folder: self.folder,
+                    shop: self.shop,
+                    auditor: self.auditor,
+                    redis: self.redis,
+                    profile: self.profile,
+                    scenario: *scenario,
+                    run,
+                    seed: self.seed,
+                    observer: self.observer,
+                    interrupt: self.interrupt.clone(),
+                };
+                let file = File::create_new(&raw).map_err(DrillError::file("write", &raw))?;
+                let outcome = drill.run(file).await;
+                // What was seen until then is kept, however it ended.
+                if let Some(history) = keep(draft, &name, &raw)? {
+                    histories.push((format!("{name}.zst"), history));
+                    notes.push(outcome.as_ref().map(Clone::clone).unwrap_or_default());
+                }
+                if let Err(error) = outcome {
+                    cut_short = Some(format!("{} run {run}: {error}", scenario::name(*scenario)));
+                    if histories.is_empty() {
+                        return Err(error);
+                    }
+                    break 'all;
+                }
+            }
+        }
+        let facts = DrillFacts {
+            id: draft.id().to_owned(),
+            environment: self.environment.name.to_string(),
+            target: self.environment.target,
+            profile: self.profile_name.to_owned(),
+            vus: self.profile.vus,
+            started_at,
+            ended_at: OffsetDateTime::now_utc(),
+            cut_short,
+            software: machine::software(self.catalogue, None),
+            hardware: machine::hardware(),
+            environment_sha256: machine::environment_sha256(self.environment),
+            load_average: LoadAverages {
+                before,
+                after: machine::load_average(),
+            },
+            notes: notes.clone(),
+        };
+        Ok(DrillOutcome {
+            report: DrillReport::assemble(facts, &histories),
+            notes: notes.into_iter().flatten().collect(),
+        })
+    }
+}
+
+/// Compresses a history in the report's folder, and reads it back as it will be read when the report is verified. None
+/// if nothing stands in it.
+fn keep(draft: &Draft, name: &str, raw: &Path) -> Result<Option<History>, DrillError> {
+    let text = fs::read(raw).map_err(DrillError::file("read", raw))?;
+    let kept = if text.is_empty() {
+        None
+    } else {
+        let packed = zstd::encode_all(text.as_slice(), COMPRESSION)
+            .map_err(DrillError::file("compress", raw))?;
+        draft
+            .write(&format!("{name}.zst"), &packed)
+            .map_err(|error| DrillError::History(error.to_string()))?;
+        Some(unpack(&packed)?)
+    };
+    fs::remove_file(raw).map_err(DrillError::file("remove", raw))?;
+    Ok(kept)
+}
+
+/// Reads a history as it stands in a report's folder.
+pub fn unpack(packed: &[u8]) -> Result<History, DrillError> {
+    let broken = |error: io::Error| DrillError::History(error.to_string());
+    let text = zstd::decode_all(packed).map_err(broken)?;
+    let text = String::from_utf8(text).map_err(|error| broken(io::Error::other(error)))?;
+    Ok(History::parse(&text)?)
+}

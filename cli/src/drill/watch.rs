@@ -1,0 +1,263 @@
+//! Watches the shop while it is broken, and writes down what changes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use super::history::{Books, ProductBooks, Record, Seen};
+use super::journal::Journal;
+use crate::shop::{Auditor, KeptConnection, Ledger, PostgresSeen, RedisAccess, SentinelView};
+use crate::supervisor::Client;
+
+/// How often processes and Sentinels are looked at: the timeline is to be finer than 100 ms.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How often Redis is written to.
+const WRITE_EVERY: Duration = Duration::from_millis(25);
+/// How often the books are read.
+const BOOKS_EVERY: Duration = Duration::from_millis(200);
+
+/// Writes down how the instances are whenever that changes.
+pub(super) async fn instances(run_dir: &Path, journal: &Journal) {
+    let mut known: BTreeMap<String, Seen> = BTreeMap::new();
+    let mut client: Option<Client> = None;
+    let mut ticks = every(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let mut asked = match client.take() {
+            Some(client) => client,
+            None => match Client::connect(run_dir).await {
+                Ok(client) => client,
+                Err(_) => continue,
+            },
+        };
+        let Ok(status) = asked.status().await else {
+            continue;
+        };
+        client = Some(asked);
+        for instance in status.instances {
+            let seen = Seen::Instance {
+                instance: instance.instance.clone(),
+                state: state(instance.state),
+                ready: instance.ready,
+                role: instance.role,
+                pid: instance.pid,
+                restarts: instance.restarts,
+            };
+            if known.get(&instance.instance) != Some(&seen) {
+                known.insert(instance.instance, seen.clone());
+                journal.see(seen);
+            }
+        }
+    }
+}
+
+fn state(state: crate::supervisor::InstanceState) -> String {
+    serde_json::to_value(state)
+        .ok()
+        .and_then(|state| state.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// Writes down what the Sentinels agree on whenever that changes.
+pub(super) async fn sentinels(redis: &RedisAccess, journal: &Journal) {
+    let mut kept: Vec<KeptConnection> = redis
+        .sentinels()
+        .iter()
+        .map(|_| KeptConnection::default())
+        .collect();
+    let mut known = None;
+    let mut ticks = every(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        let asked = redis
+            .sentinels()
+            .iter()
+            .zip(&mut kept)
+            .map(|(sentinel, kept)| redis.view(sentinel, kept));
+        let views: Vec<SentinelView> = futures_util::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        let seen = agreement(&views, redis.sentinels().len());
+        if known.as_ref() != Some(&seen) {
+            known = Some(seen.clone());
+            journal.see(seen);
+        }
+    }
+}
+
+/// What a majority of all Sentinels says, those that do not answer included.
+fn agreement(views: &[SentinelView], sentinels: usize) -> Seen {
+    let majority = sentinels / 2 + 1;
+    let master = views
+        .iter()
+        .map(|view| &view.master)
+        .find(|master| views.iter().filter(|view| view.master == **master).count() >= majority)
+        .cloned();
+    let of_master = || {
+        views
+            .iter()
+            .filter(|view| Some(&view.master) == master.as_ref())
+    };
+    Seen::Redis {
+        epoch: of_master().map(|view| view.epoch).max().unwrap_or(0),
+        down: of_master().filter(|view| view.down).count() >= majority,
+        sentinels: u32::try_from(views.len()).unwrap_or(u32::MAX),
+        master,
+    }
+}
+
+/// Writes to whom the Sentinels call master, as a service would, and writes down when that begins or ceases to work.
+pub(super) async fn redis_writes(redis: &RedisAccess, journal: &Journal) {
+    let mut sentinel = KeptConnection::default();
+    let mut server = KeptConnection::default();
+    let mut known = None;
+    let mut next = 0;
+    let mut master = None;
+    let mut ticks = every(WRITE_EVERY);
+    loop {
+        ticks.tick().await;
+        if master.is_none()
+            && let Some(address) = redis.sentinels().get(next)
+        {
+            master = redis
+                .view(address, &mut sentinel)
+                .await
+                .map(|view| view.master);
+            if master.is_none() {
+                next = (next + 1) % redis.sentinels().len();
+            }
+        }
+        let writable = match &master {
+            Some(address) => redis.takes_write(address, &mut server).await,
+            None => false,
+        };
+        if !writable {
+            master = None;
+        }
+        if known != Some(writable) {
+            known = Some(writable);
+            journal.see(Seen::RedisWritable { writable });
+        }
+    }
+}
+
+/// Reads the books again and again, and writes down when another Postgres answers, or none.
+pub(super) async fn books(auditor: &Auditor, tag: &str, products: &[Uuid], journal: &Journal) {
+    let mut ledger = Ledger::default();
+    let mut known = None;
+    let mut ticks = every(BOOKS_EVERY);
+    loop {
+        ticks.tick().await;
+        let seen = match ledger.look(auditor, tag, products).await {
+            Ok(postgres) => {
+                journal.write(Record::Books(page(&postgres, journal)));
+                Seen::Postgres {
+                    system: postgres.system,
+                    timeline: postgres.timeline,
+                    started: postgres.started,
+                }
+            }
+            Err(_) => Seen::PostgresGone,
+        };
+        if known.as_ref() != Some(&seen) {
+            known = Some(seen.clone());
+            journal.see(seen);
+        }
+    }
+}
+
+/// What was read, as a record of this moment.
+pub(super) fn page(postgres: &PostgresSeen, journal: &Journal) -> Books {
+    Books {
+        at: journal.now(),
+        overdue_micros: postgres.overdue_micros,
+        products: postgres
+            .stock
+            .iter()
+            .map(|stock| ProductBooks {
+                product: stock.product,
+                received: stock.received,
+                free: stock.free,
+                held: stock.held,
+                sold: stock.sold,
+                ordered: stock.ordered,
+            })
+            .collect(),
+    }
+}
+
+/// All of them until they are aborted.
+pub(super) struct Watching(Vec<tokio::task::JoinHandle<()>>);
+
+impl Watching {
+    /// Begins to watch.
+    pub(super) fn start(
+        run_dir: &Path,
+        redis: &RedisAccess,
+        auditor: &Auditor,
+        tag: &str,
+        products: [Uuid; 2],
+        journal: &Arc<Journal>,
+    ) -> Self {
+        let (run_dir, tag) = (run_dir.to_owned(), tag.to_owned());
+        let auditor = auditor.clone();
+        let (one, two) = (redis.clone(), redis.clone());
+        let journals: [Arc<Journal>; 4] = std::array::from_fn(|_| Arc::clone(journal));
+        let [first, second, third, fourth] = journals;
+        Self(vec![
+            tokio::spawn(async move { instances(&run_dir, &first).await }),
+            tokio::spawn(async move { sentinels(&one, &second).await }),
+            tokio::spawn(async move { redis_writes(&two, &third).await }),
+            tokio::spawn(async move { books(&auditor, &tag, &products, &fourth).await }),
+        ])
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+fn every(period: Duration) -> tokio::time::Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(master: &str, epoch: u64, down: bool) -> SentinelView {
+        SentinelView {
+            master: master.to_owned(),
+            epoch,
+            down,
+        }
+    }
+
+    #[test]
+    fn a_master_is_who_a_majority_of_all_sentinels_names() {
+        let named = |views: &[SentinelView]| match agreement(views, 3) {
+            Seen::Redis { master, down, .. } => (master, down),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(named(&[]), (None, false));
+        assert_eq!(named(&[view("a", 1, true)]), (None, false));
+        let split = [view("a", 1, true), view("b", 2, false)];
+        assert_eq!(named(&split), (None, false));
+        let agreed = [view("a", 1, true), view("b", 2, false), view("b", 2, false)];
+        assert_eq!(named(&agreed), (Some("b".to_owned()), false));
+        let down = [view("a", 1, true), view("a", 1, true), view("a", 1, false)];
+        assert_eq!(named(&down), (Some("a".to_owned()), true));
+    }
+}

@@ -1,0 +1,202 @@
+//! Redis and its Sentinels as a client of the shop sees them: who is master, whether it takes writes, who follows.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
+    RedisError, Value, cmd,
+};
+
+use crate::environment::Environment;
+use crate::render::{Secret, SecretSet};
+
+/// Component, port, the user that services connect as, and the secret with its password.
+const SERVERS: (&str, &str, &str, &str) = ("redis", "redis", "shop-order", "redis-order");
+const SENTINELS: (&str, &str, &str, &str) = ("sentinel", "sentinel", "client", "sentinel-client");
+/// The setting that names the master for the Sentinels.
+const MASTER_NAME: &str = "masterName";
+/// A key that this user may write and nobody reads.
+const PROBE_KEY: &str = "lock:drill-probe";
+/// How long an answer may take. What hangs is as good as gone.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The Redis of an environment that runs on this machine.
+#[derive(Clone, Debug)]
+pub struct RedisAccess {
+    servers: Vec<String>,
+    sentinels: Vec<String>,
+    master_name: String,
+    password: Option<Secret>,
+    sentinel_password: Option<Secret>,
+}
+
+/// What one Sentinel says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelView {
+    /// The master's address.
+    pub master: String,
+    /// The epoch of the configuration that made it the master.
+    pub epoch: u64,
+    /// Whether this Sentinel holds it for dead.
+    pub down: bool,
+}
+
+/// What one server says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerRole {
+    /// It takes writes.
+    Master,
+    /// It follows a master.
+    Replica {
+        /// The master's address.
+        of: String,
+        /// Whether it has all that the master had when they last spoke.
+        linked: bool,
+    },
+}
+
+/// Connections to one server or Sentinel that are kept between questions.
+#[derive(Default)]
+pub struct KeptConnection(Option<(String, MultiplexedConnection)>);
+
+impl RedisAccess {
+    /// Where Redis and its Sentinels are.
+    pub fn new(environment: &Environment, secrets: &SecretSet) -> Self {
+        let addresses = |(component, port, ..): (&str, &str, &str, &str)| {
+            let settings = environment.components.get(component);
+            let first = settings.and_then(|settings| settings.ports.get(port).copied());
+            let count = settings.map_or(0, |settings| settings.replicas);
+            first
+                .into_iter()
+                .flat_map(|first| (0..count).map(move |ordinal| u32::from(first) + ordinal))
+                .map(|port| format!("127.0.0.1:{port}"))
+                .collect()
+        };
+        let master_name = environment
+            .components
+            .get(SERVERS.0)
+            .and_then(|settings| settings.settings.get(MASTER_NAME)?.as_str());
+        Self {
+            servers: addresses(SERVERS),
+            sentinels: addresses(SENTINELS),
+            master_name: master_name.unwrap_or_default().to_owned(),
+            password: secrets.get(SERVERS.3).cloned(),
+            sentinel_password: secrets.get(SENTINELS.3).cloned(),
+        }
+    }
+
+    /// The servers' addresses.
+    pub fn servers(&self) -> &[String] {
+        &self.servers
+    }
+
+    /// The Sentinels' addresses.
+    pub fn sentinels(&self) -> &[String] {
+        &self.sentinels
+    }
+
+    /// What a Sentinel says of the master; none if it does not answer in time.
+    pub async fn view(&self, sentinel: &str, kept: &mut KeptConnection) -> Option<SentinelView> {
+        let mut question = cmd("SENTINEL");
+        question.arg("MASTER").arg(&self.master_name);
+        let password = self.sentinel_password.as_ref();
+        let answer = ask(kept, sentinel, SENTINELS.2, password, &question)
+            .await
+            .ok()?;
+        let fields: std::collections::HashMap<String, String> =
+            redis::from_redis_value(answer).ok()?;
+        let flags = fields.get("flags")?;
+        Some(SentinelView {
+            master: format!("{}:{}", fields.get("ip")?, fields.get("port")?),
+            epoch: fields.get("config-epoch")?.parse().ok()?,
+            down: flags
+                .split(',')
+                .any(|flag| flag == "s_down" || flag == "o_down"),
+        })
+    }
+
+    /// Whether a server takes a write, acknowledged in time.
+    pub async fn takes_write(&self, server: &str, kept: &mut KeptConnection) -> bool {
+        let mut write = cmd("SET");
+        write.arg(PROBE_KEY).arg("1").arg("EX").arg(60);
+        ask(kept, server, SERVERS.2, self.password.as_ref(), &write)
+            .await
+            .is_ok()
+    }
+
+    /// What a server says that it is; none if it does not answer in time.
+    pub async fn role(&self, server: &str) -> Option<ServerRole> {
+        let mut kept = KeptConnection::default();
+        let password = self.password.as_ref();
+        let answer = ask(&mut kept, server, SERVERS.2, password, &cmd("ROLE"))
+            .await
+            .ok()?;
+        let Value::Array(words) = answer else {
+            return None;
+        };
+        let text = |place: usize| -> Option<String> {
+            redis::from_redis_value(words.get(place)?.clone()).ok()
+        };
+        match text(0)?.as_str() {
+            "master" => Some(ServerRole::Master),
+            "slave" => Some(ServerRole::Replica {
+                of: format!("{}:{}", text(1)?, text(2)?),
+                linked: text(3)? == "connected",
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Asks over the kept connection, or a new one. What fails is asked anew next time.
+async fn ask(
+    kept: &mut KeptConnection,
+    address: &str,
+    user: &str,
+    password: Option<&Secret>,
+    question: &redis::Cmd,
+) -> Result<Value, RedisError> {
+    let asked = async {
+        let mut connection = match kept.0.take() {
+            Some((to, connection)) if to == address => connection,
+            _ => open(address, user, password).await?,
+        };
+        let answer: Value = question.query_async(&mut connection).await?;
+        Ok::<_, RedisError>((answer, connection))
+    };
+    let (answer, connection) = tokio::time::timeout(PATIENCE, asked)
+        .await
+        .map_err(|_| RedisError::from((redis::ErrorKind::Io, "no answer in time")))??;
+    kept.0 = Some((address.to_owned(), connection));
+    Ok(answer)
+}
+
+async fn open(
+    address: &str,
+    user: &str,
+    password: Option<&Secret>,
+) -> Result<MultiplexedConnection, RedisError> {
+    let (host, port) = address
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+        .ok_or_else(|| {
+            let kind = redis::ErrorKind::InvalidClientConfig;
+            RedisError::from((kind, "an address must be host:port", address.to_owned()))
+        })?;
+    let mut login = RedisConnectionInfo::default()
+        .set_skip_set_lib_name()
+        .set_username(user);
+    if let Some(password) = password {
+        login = login.set_password(password.expose());
+    }
+    let info = ConnectionAddr::Tcp(host, port)
+        .into_connection_info()?
+        .set_redis_settings(login);
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    Client::open(info)?
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+}
