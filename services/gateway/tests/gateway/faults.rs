@@ -237,10 +237,7 @@ async fn a_dead_service_is_refused_at_once_and_found_again_when_it_is_back() {
     let returned = Instant::now();
     while get(&client, &url).await.status != 200 {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(
-            returned.elapsed() < LIMIT,
-            "not found again"
-        );
+        assert!(returned.elapsed() < LIMIT, "not found again");
     }
 }
 
