@@ -120,7 +120,8 @@ impl Trio {
                 let text = fs::read_to_string(path).unwrap_or_default();
                 format!("--- {name}\n{text}")
             })
-            .collect()
+            .collect::<Vec<_>>()
+            .concat()
     }
 
     fn ask(&self, number: usize, command: &[&str]) -> String {
