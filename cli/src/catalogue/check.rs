@@ -277,7 +277,7 @@ fn default_fits(setting: &SettingSpec) -> Result<(), String> {
             return wrong("a network or a list of networks");
         }
     }
-    if let Some(number) = setting.default.as_f64() {
+    if let Some(number) = setting.size(&setting.default) {
         if setting.minimum.is_some_and(|least| number < least) {
             return Err("is below its `minimum`".to_owned());
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::program::Program;
-use crate::value::{ComponentName, Quantity};
+use crate::value::{ComponentName, Duration, Quantity};
 
 /// A component of the shop: a server that we run, a service that we wrote, or a tool that a command needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -211,10 +211,10 @@ pub struct SettingSpec {
     pub default: serde_json::Value,
     /// What it does.
     pub about: String,
-    /// The smallest number that makes sense.
+    /// The smallest number that makes sense; of a duration, its milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minimum: Option<f64>,
-    /// The largest number that makes sense.
+    /// The largest number that makes sense; of a duration, its milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maximum: Option<f64>,
     /// The only texts that it may be.
@@ -229,6 +229,19 @@ pub struct SettingSpec {
     /// How much of this number the component keeps for itself when others draw on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserve: Option<f64>,
+}
+
+impl SettingSpec {
+    /// A value as its limits count: itself, or a duration's milliseconds. None for what has no size.
+    pub(super) fn size(&self, value: &serde_json::Value) -> Option<f64> {
+        match self.kind {
+            SettingType::Duration => {
+                let length = value.as_str()?.parse::<Duration>().ok()?;
+                Some(length.milliseconds() as f64)
+            }
+            _ => value.as_f64(),
+        }
+    }
 }
 
 /// A form of texts.

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use super::format::check_format;
 use super::words::{choices, counted, describe, expectation, mismatch_fix, short, types};
 use super::{Entry, Node, Problem, Span, Value, nearest};
+use crate::value::Duration;
 
 /// What does not fit.
 pub(super) struct Misfits {
@@ -282,6 +283,12 @@ impl<'a> Checker<'a> {
             self.report(problem.fix(misfit.fix));
             return;
         }
+        if let Ok(length) = text.parse::<Duration>()
+            && format == "shop-duration"
+        {
+            self.duration(node, length, schema);
+            return;
+        }
         let length = text.chars().count() as f64;
         if let Some(least) = limit(schema, "minLength").filter(|least| length < *least) {
             self.report(if text.is_empty() {
@@ -297,6 +304,29 @@ impl<'a> Checker<'a> {
             let message = format!("{what} has {length} characters, at most {most} are allowed");
             self.report(Problem::at(node.span, message));
         }
+    }
+
+    fn duration(&mut self, node: &Node, length: Duration, schema: &'a Json) {
+        let bound = |keyword| {
+            let milliseconds = schema.get(keyword).and_then(Json::as_u64)?;
+            Some(Duration::from_milliseconds(milliseconds))
+        };
+        let least = bound("minimumMilliseconds");
+        let most = bound("maximumMilliseconds");
+        let fits =
+            least.is_none_or(|least| length >= least) && most.is_none_or(|most| length <= most);
+        let limits = match (least, most) {
+            _ if fits => return,
+            (Some(least), Some(most)) => format!("from {least} to {most}"),
+            (Some(least), None) => format!("at least {least}"),
+            (_, Some(most)) => format!("at most {most}"),
+            (None, None) => return,
+        };
+        let what = self.what();
+        self.report(Problem::at(
+            node.span,
+            format!("{what} must be {limits}, not {length}"),
+        ));
     }
 
     fn number(&mut self, node: &Node, number: f64, schema: &'a Json) {

@@ -217,11 +217,16 @@ fn setting(spec: &SettingSpec) -> Json {
         fields.retain(|key, _| !key.starts_with('$') && key != "title");
         fields.insert("description".to_owned(), json!(spec.about));
         fields.insert("default".to_owned(), spec.default.clone());
+        // JSON Schema has no limits for texts that mean a length of time: these two are ours.
+        let (minimum, maximum) = match spec.kind {
+            SettingType::Duration => ("minimumMilliseconds", "maximumMilliseconds"),
+            _ => ("minimum", "maximum"),
+        };
         if let Some(least) = spec.minimum {
-            fields.insert("minimum".to_owned(), number(least));
+            fields.insert(minimum.to_owned(), number(least));
         }
         if let Some(most) = spec.maximum {
-            fields.insert("maximum".to_owned(), number(most));
+            fields.insert(maximum.to_owned(), number(most));
         }
         if !spec.one_of.is_empty() {
             fields.insert("enum".to_owned(), json!(spec.one_of));
