@@ -35,13 +35,20 @@ async fn bring_up(args: &UpArgs, context: &Context, interrupt: Interrupt) -> Res
     if context.ui.output() == OutputFormat::Json {
         context.ui.json(&outcome.plan)?;
     }
-    let url = outcome.shop.url();
+    let at = if environment
+        .enabled()
+        .any(|(name, _)| name.as_str() == "gateway")
+    {
+        format!(" at {}", outcome.shop.url())
+    } else {
+        ", without a gateway".to_owned()
+    };
     let place = loaded.found.display();
     let unproved = !outcome.proved && !args.no_smoke;
     if !outcome.changed {
         if !unproved {
             context.ui.say(&format!(
-                "Nothing to do: the shop is up at {url} as {place} says"
+                "Nothing to do: the shop is up{at} as {place} says"
             ));
             return Ok(());
         }
@@ -60,7 +67,7 @@ async fn bring_up(args: &UpArgs, context: &Context, interrupt: Interrupt) -> Res
         let report = prove(&proving, &outcome.lock).await?;
         conclude(context, &report)?;
     }
-    context.ui.say(&format!("The shop is up at {url}"));
+    context.ui.say(&format!("The shop is up{at}"));
     context
         .ui
         .hint("`shopctl status` shows what runs, `shopctl logs -f` what it says");
