@@ -49,10 +49,10 @@ async fn trickle(address: SocketAddr, length: usize, sent: usize, pause: Duratio
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_trickle_for_longer_than_the_upstream_may_take_succeed_and_hold_up_nobody() {
     let upstream = Upstream::echo().await;
-    let gateway = gateway(upstream.address, "timeoutMilliseconds = 500", "").await;
+    let gateway = gateway(upstream.address, "timeoutMilliseconds = 2500", "").await;
     let uploads =
         tokio::spawn(join_all((0..6).map(|_| {
-            trickle(gateway.address, 40, 40, Duration::from_millis(50))
+            trickle(gateway.address, 40, 40, Duration::from_millis(100))
         })));
     let (client, url) = (client(), gateway.url("/api/echo"));
     let mut others = 0;
@@ -74,8 +74,8 @@ async fn uploads_that_trickle_for_longer_than_the_upstream_may_take_succeed_and_
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_that_are_given_up_are_the_clients_fault() {
     let upstream = Upstream::echo().await;
-    let limits = "stallMilliseconds = 400\nbodyMilliseconds = 1000";
-    let gateway = gateway(upstream.address, "timeoutMilliseconds = 300", limits).await;
+    let limits = "stallMilliseconds = 3000\nbodyMilliseconds = 6000";
+    let gateway = gateway(upstream.address, "timeoutMilliseconds = 2500", limits).await;
     // Half of them never stall but take too long, the others stall.
     let uploads = (0..6).map(|number| {
         let sent = if number % 2 == 0 { 1000 } else { 10 };
@@ -107,8 +107,8 @@ async fn an_upstream_that_is_slow_after_a_slow_upload_still_opens_its_circuit() 
         echo(request).await
     })
     .await;
-    let gateway = gateway(upstream.address, "timeoutMilliseconds = 300", "").await;
-    let uploads = (0..2).map(|_| trickle(gateway.address, 20, 20, Duration::from_millis(30)));
+    let gateway = gateway(upstream.address, "timeoutMilliseconds = 1500", "").await;
+    let uploads = (0..2).map(|_| trickle(gateway.address, 20, 20, Duration::from_millis(100)));
     assert_eq!(join_all(uploads).await, ["HTTP/1.1 504"; 2]);
     get(&client(), &gateway.url("/api/echo"))
         .await
@@ -125,8 +125,8 @@ async fn an_upstream_that_does_not_take_the_body_is_late_and_not_the_client() {
             held.push(listener.accept().await.unwrap());
         }
     });
-    let limits = "maxBodyBytes = 100000000\nstallMilliseconds = 500\nsilenceMilliseconds = 60000";
-    let gateway = gateway(address, "timeoutMilliseconds = 1000", limits).await;
+    let limits = "maxBodyBytes = 100000000\nstallMilliseconds = 2500\nsilenceMilliseconds = 60000";
+    let gateway = gateway(address, "timeoutMilliseconds = 5000", limits).await;
     let stream = TcpStream::connect(gateway.address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     let started = Instant::now();
