@@ -5,7 +5,6 @@
 //! was saved and from the processes that it finds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
@@ -210,7 +209,16 @@ impl Core {
         // All at once in the file: a supervisor that is killed half-way must not bring anything back.
         self.save_want(&names, Want::Stopped)?;
         for group in groups.iter().rev() {
-            self.stop(group).await?;
+            // One that leaves may be forgotten by now.
+            let known: Vec<String> = {
+                let inner = self.lock();
+                let names = group.iter();
+                names
+                    .filter(|name| inner.desired.entry(name).is_some())
+                    .cloned()
+                    .collect()
+            };
+            self.stop(&known).await?;
         }
         Ok(())
     }
@@ -526,16 +534,10 @@ fn check(specs: &[InstanceSpec]) -> Result<(), SupervisorError> {
 /// Adds living processes that are recorded but not wanted, to be stopped: what a supervisor left behind that was
 /// killed between forgetting and stopping.
 fn add_strays(folder: &StateFolder, journal: &Journal, desired: &mut Desired) {
-    let Ok(entries) = fs::read_dir(folder.instances()) else {
-        return;
-    };
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    for name in names {
-        if desired.entry(&name).is_some() {
-            continue;
-        }
-        match ProcessRecord::load(folder, &name) {
-            Ok(Some(record)) if record.identity().is_alive() && record.spec.name == name => {
+    let others = ProcessRecord::load_others(folder, |name| desired.entry(name).is_some());
+    for (name, record) in others {
+        match record {
+            Ok(record) if record.identity().is_alive() && record.spec.name == name => {
                 journal.note(
                     &name,
                     format_args!("pid {} lives and is not wanted", record.pid),
@@ -545,8 +547,7 @@ fn add_strays(folder: &StateFolder, journal: &Journal, desired: &mut Desired) {
                     spec: record.spec,
                 });
             }
-            Ok(Some(record)) => sweep_leftovers(&record.identity()),
-            Ok(None) => {}
+            Ok(record) => sweep_leftovers(&record.identity()),
             Err(error) => journal.note(&name, error),
         }
     }

@@ -52,8 +52,6 @@ pub async fn ensure_running(
     let mut launched = Launched::Started;
     match Client::connect(folder.run_dir()).await {
         Ok(mut client) => {
-            // One that answers something else is so old or so new that it has to go as well.
-            let supervisor = client.supervisor().cloned();
             let status = client.status_within(ANSWER_LIMIT).await;
             if let Ok(status) = &status
                 && status.commit == commit
@@ -61,16 +59,7 @@ pub async fn ensure_running(
             {
                 return Ok((client, Launched::AlreadyRunning));
             }
-            let asked = match status {
-                Err(error @ SupervisorError::TimedOut { .. }) => Err(error),
-                _ => client.shutdown(false).await,
-            };
-            match asked {
-                Err(error @ SupervisorError::TimedOut { .. }) => {
-                    kill_hanging(folder, supervisor, error).await?;
-                }
-                asked => asked?,
-            }
+            dismiss(folder, client, status.err()).await?;
             launched = Launched::Replaced;
         }
         Err(error) if error.is_unreachable() => {}
@@ -80,14 +69,43 @@ pub async fn ensure_running(
     Ok((client, launched))
 }
 
+/// Ends a supervisor whose instances live on. One that answers nothing, or something that nobody understands, is so
+/// old or so new that it has to go as well.
+async fn dismiss(
+    folder: &StateFolder,
+    client: Client,
+    answer: Option<SupervisorError>,
+) -> Result<(), SupervisorError> {
+    let supervisor = client.supervisor().cloned();
+    let asked = match answer {
+        None => client.shutdown(false).await,
+        Some(error @ SupervisorError::TimedOut { .. }) => Err(error),
+        // The connection is broken, or the rest of that answer is in it.
+        Some(error) => match Client::connect(folder.run_dir()).await {
+            Ok(client) => client.shutdown(false).await,
+            Err(_) => Err(error),
+        },
+    };
+    match asked {
+        Err(error @ (SupervisorError::TimedOut { .. } | SupervisorError::Protocol(_))) => {
+            kill_hanging(folder, supervisor, error).await
+        }
+        asked => asked,
+    }
+}
+
 /// Kills a supervisor that does not answer, and waits until it is gone. It must be the process on the other end of the
 /// socket and the one that is named in the lock, and still be that very process: else nobody is killed and `error`
-/// stands.
+/// stands, unless nobody serves the folder any more.
 async fn kill_hanging(
     folder: &StateFolder,
     supervisor: Option<ProcessIdentity>,
     error: SupervisorError,
 ) -> Result<(), SupervisorError> {
+    // It has ended meanwhile.
+    if !lock::is_held(&folder.supervisor_lock()) {
+        return Ok(());
+    }
     let Some(supervisor) = supervisor else {
         return Err(error);
     };

@@ -88,6 +88,29 @@ impl ProcessRecord {
         }
     }
 
+    /// The records of instances that are not `known`, in the order of their names. What cannot be read is given as an
+    /// error: its process may live.
+    pub(super) fn load_others(
+        folder: &StateFolder,
+        known: impl Fn(&str) -> bool,
+    ) -> Vec<(String, Result<Self, SupervisorError>)> {
+        let Ok(entries) = fs::read_dir(folder.instances()) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !known(name))
+            .collect();
+        names.sort();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let record = Self::load(folder, &name).transpose()?;
+                Some((name, record))
+            })
+            .collect()
+    }
+
     /// Removes the record of a process that has ended, so that nobody has to ask about it again.
     pub(super) fn remove(folder: &StateFolder, instance: &str) {
         // A record that stays is found dead the next time: nothing depends on this.

@@ -6,7 +6,7 @@ use super::{LocalError, LocalFolder};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::plan::SupervisorSeen;
-use crate::supervisor::{Client, InstanceStatus, ensure_running};
+use crate::supervisor::{Client, InstanceStatus, SupervisorError, ensure_running};
 
 /// Stops everything that runs. Says whether there was anything to stop.
 pub async fn down(
@@ -18,6 +18,10 @@ pub async fn down(
         return Ok(false);
     }
     let _lock = WorkLock::take(folder, "down", patience, observer, &Interrupt::never()).await?;
+    // Whoever had the lock may have deleted the shop, or made it another one's.
+    if !folder.exists()? {
+        return Ok(false);
+    }
     stop_all(folder, observer).await
 }
 
@@ -35,10 +39,7 @@ pub(super) async fn stop_all(
         return Ok(false);
     }
     // Processes that nobody watches are stopped by a supervisor that takes them over: there is one way to stop.
-    let mut client = if matches!(
-        sight.supervisor,
-        SupervisorSeen::Absent | SupervisorSeen::Hanging
-    ) {
+    let mut client = if sight.supervisor_pid.is_none() {
         let own =
             std::env::current_exe().map_err(|error| LocalError::read(folder.state_dir(), error))?;
         // After a clean-up of /tmp the place of the sockets may have to be made again, for nobody else to change.
@@ -51,7 +52,7 @@ pub(super) async fn stop_all(
     for group in stop_order(&instances) {
         let step = format!("stop {}", group.join(", "));
         observer.started(&*step);
-        client.stop(&group).await?;
+        stop(&mut client, group).await?;
         observer.done(step, true);
     }
     let step = "stop the supervisor";
@@ -59,6 +60,25 @@ pub(super) async fn stop_all(
     client.shutdown(true).await?;
     observer.done(step, true);
     Ok(true)
+}
+
+/// Stops a group. What a supervisor found that nobody wants, it stops by itself and forgets, maybe meanwhile.
+async fn stop(client: &mut Client, mut group: Vec<String>) -> Result<(), SupervisorError> {
+    loop {
+        let error = match client.stop(&group).await {
+            Err(error @ SupervisorError::Refused { .. }) => error,
+            outcome => return outcome,
+        };
+        let listed = client.status().await?.instances;
+        let before = group.len();
+        group.retain(|name| listed.iter().any(|instance| instance.instance == *name));
+        if group.is_empty() {
+            return Ok(());
+        }
+        if group.len() == before {
+            return Err(error);
+        }
+    }
 }
 
 /// Groups of instances that are stopped at once: the last component first, and in each those that follow before the

@@ -24,11 +24,11 @@ pub(super) async fn look(folder: &LocalFolder) -> Result<Sight, LocalError> {
         Ok(mut client) => {
             let status = match client.status_within(ANSWER_LIMIT).await {
                 Err(SupervisorError::TimedOut { .. }) => {
-                    return Ok(Sight {
-                        supervisor: SupervisorSeen::Hanging,
-                        supervisor_pid: None,
-                        instances: supervisor::observe(folder.names())?,
-                    });
+                    return unserved(folder, SupervisorSeen::Hanging);
+                }
+                // One of another version, whose answer says nothing to us, or one that ends at this moment.
+                Err(SupervisorError::Protocol(_)) => {
+                    return unserved(folder, SupervisorSeen::Other);
                 }
                 status => status?,
             };
@@ -43,13 +43,18 @@ pub(super) async fn look(folder: &LocalFolder) -> Result<Sight, LocalError> {
                 instances: status.instances,
             })
         }
-        Err(error) if error.is_unreachable() => Ok(Sight {
-            supervisor: SupervisorSeen::Absent,
-            supervisor_pid: None,
-            instances: supervisor::observe(folder.names())?,
-        }),
+        Err(error) if error.is_unreachable() => unserved(folder, SupervisorSeen::Absent),
         Err(error) => Err(error.into()),
     }
+}
+
+/// What can be seen without a supervisor's word.
+fn unserved(folder: &LocalFolder, supervisor: SupervisorSeen) -> Result<Sight, LocalError> {
+    Ok(Sight {
+        supervisor,
+        supervisor_pid: None,
+        instances: supervisor::observe(folder.names())?,
+    })
 }
 
 /// Whether a process' program file has been replaced since it began, as by a new build of the same commit.
