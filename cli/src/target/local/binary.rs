@@ -45,15 +45,27 @@ impl ShopProgram {
     }
 
     pub(super) fn is_placed(&self) -> bool {
-        self.copy.exists()
+        // A machine that lost power may have kept the name and not the content.
+        match (fs::metadata(&self.copy), fs::metadata(&self.source)) {
+            (Ok(copy), Ok(source)) => copy.is_file() && copy.len() == source.len(),
+            _ => false,
+        }
     }
 
-    /// Copies the program, under a temporary name first: a copy that was cut short is never run.
+    /// Copies the program, under a temporary name first and to the disk before it gets its own: a copy that was cut
+    /// short, be it by a loss of power, is never run.
     pub(super) fn place(&self) -> Result<(), LocalError> {
         let temporary = self.copy.with_extension("new");
-        let placed = fs::copy(&self.source, &temporary)
-            .and_then(|_| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)))
-            .and_then(|()| fs::rename(&temporary, &self.copy));
+        let placed = (|| {
+            fs::copy(&self.source, &temporary)?;
+            fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755))?;
+            fs::File::open(&temporary)?.sync_all()?;
+            fs::rename(&temporary, &self.copy)?;
+            // The rename itself lasts only once the folder is on disk.
+            self.copy
+                .parent()
+                .map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
+        })();
         placed.map_err(|error| {
             let _ = fs::remove_file(&temporary);
             LocalError::write(&self.copy, error)
