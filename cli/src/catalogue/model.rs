@@ -144,8 +144,9 @@ pub struct SecretSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum SecretBond {
-    /// The component's data. The text says how to set another one there by hand; `{data}` and `{secret}` in it become
-    /// the data folder and the secret's file.
+    /// The component's data. The text says how to set another one there by hand; `{data}`, `{secret}` and names
+    /// of the component's programs in braces become the data folder, the secret's file and the programs, quoted for a
+    /// shell.
     Data(String),
 }
 

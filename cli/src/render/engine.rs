@@ -144,7 +144,7 @@ fn postgres_quoted(text: &str) -> String {
 }
 
 /// In single quotes as a shell reads them.
-fn shell_quoted(text: &str) -> String {
+pub(crate) fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

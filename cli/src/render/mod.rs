@@ -13,6 +13,7 @@ mod secret;
 
 pub use context::{Place, ProgramFile};
 pub use engine::render_text;
+pub(crate) use engine::shell_quoted;
 pub use error::RenderError;
 pub use instances::{RenderInput, render};
 pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};

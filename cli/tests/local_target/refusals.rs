@@ -107,7 +107,11 @@ fn a_secret_that_data_know_is_not_made_again() {
             secret.to_str().unwrap(),
             "nothing was touched",
             "restore the file from a backup",
-            &format!("postgres --single -D {}", data.display()),
+            &format!(
+                "/postgres' --single -D '{}'/pgdata",
+                data.parent().unwrap().display()
+            ),
+            &format!("cat '{}'", secret.display()),
             "`shopctl down --purge`",
         ],
     );

@@ -2,8 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid};
+use rustix::fs::{AtFlags, Gid as FileGid, Mode, OFlags, Uid as FileUid};
 
 use super::{LocalError, LocalFolder, ServerUser};
 use crate::render::{RenderedFile, RenderedInstance};
@@ -48,13 +52,41 @@ pub(super) fn write_atomically(
     })
 }
 
-/// Gives a folder or file to the servers' user, if that is another one.
+/// Gives a folder to the servers' user, or takes it back if there is none: if it is another one's.
 pub(super) fn give_to(path: &Path, owner: Option<RunAs>) -> Result<(), LocalError> {
-    match owner {
-        Some(owner) => chown(path, Some(owner.uid), Some(owner.gid))
-            .map_err(|error| LocalError::write(path, error)),
-        None => Ok(()),
-    }
+    let owner = owner.unwrap_or_else(|| RunAs {
+        uid: Uid::effective().as_raw(),
+        gid: Gid::effective().as_raw(),
+    });
+    let given = fs::metadata(path).and_then(|metadata| {
+        if metadata.uid() == owner.uid {
+            Ok(())
+        } else {
+            chown(path, Some(owner.uid), Some(owner.gid))
+        }
+    });
+    given.map_err(|error| LocalError::write(path, error))
+}
+
+/// Gives a file to a user alone. It may be in a folder that others change meanwhile: a link is not followed, nor a
+/// second name of a file of somebody else's believed.
+pub(super) fn give_alone(path: &Path, owner: Option<RunAs>) -> Result<(), LocalError> {
+    let given = (|| {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.nlink() != 1 {
+            return Err(io::Error::other("it is a link, or not a file"));
+        }
+        if let Some(owner) = owner {
+            let (uid, gid) = (FileUid::from_raw(owner.uid), FileGid::from_raw(owner.gid));
+            rustix::fs::chownat(&file, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?;
+        }
+        // A file that was opened without leave to read it has its mode changed only by this name.
+        let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(held, fs::Permissions::from_mode(0o600))
+    })();
+    given.map_err(|error: io::Error| LocalError::write(path, error))
 }
 
 /// The files of an instance that are missing or say something else, and those that it should no longer have.
@@ -133,4 +165,32 @@ fn surplus(config: &Path, instance: &RenderedInstance) -> Result<Vec<PathBuf>, L
         }
     }
     Ok(surplus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_given_to_a_user_alone_and_what_a_link_leads_to_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+        for name in ["own", "other", "twice"] {
+            fs::write(path(name), "").unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o044)).unwrap();
+        }
+        let owner = RunAs {
+            uid: Uid::effective().as_raw(),
+            gid: Gid::effective().as_raw(),
+        };
+        give_alone(&path("own"), Some(owner)).unwrap();
+        assert_eq!(mode("own"), 0o600);
+        std::os::unix::fs::symlink(path("other"), path("link")).unwrap();
+        assert!(give_alone(&path("link"), Some(owner)).is_err());
+        assert_eq!(mode("other"), 0o044);
+        fs::hard_link(path("twice"), path("name")).unwrap();
+        assert!(give_alone(&path("name"), Some(owner)).is_err());
+        assert_eq!(mode("twice"), 0o044);
+    }
 }

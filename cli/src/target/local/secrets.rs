@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
-use super::files::{give_to, write_atomically};
+use super::files::{give_alone, write_atomically};
+use super::programs::{WantedVersion, find_program};
 use super::{LocalError, LocalFolder, ServerUser};
 use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
 use crate::environment::Environment;
-use crate::render::{Secret, SecretSet};
+use crate::render::{Secret, SecretSet, shell_quoted};
 use crate::supervisor;
 
 /// Reads the secrets that there are and thinks up those that there are not. The names of the latter are given beside:
@@ -52,13 +55,22 @@ fn read(path: &Path) -> Result<Option<String>, LocalError> {
         path: path.to_owned(),
         reason: reason.to_owned(),
     };
-    match fs::read_to_string(path) {
+    // The servers' user could have root read another file, and have it written where that user reads it.
+    let text = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)
+        .and_then(io::read_to_string);
+    match text {
         Ok(text) if text.trim_end().is_empty() => Err(unusable("the file is empty")),
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound => Ok(None),
             io::ErrorKind::InvalidData => Err(unusable("the file is not text")),
             io::ErrorKind::IsADirectory => Err(unusable("it is a folder")),
+            _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                Err(unusable("it is a link"))
+            }
             _ => Err(LocalError::read(path, error)),
         },
     }
@@ -90,13 +102,35 @@ fn refuse_lost(
     match folder.kept_data(component.name.as_str()).into_iter().next() {
         None => Ok(()),
         Some(data) => Err(LocalError::LostSecret {
-            reset: reset
-                .replace("{data}", &data.to_string_lossy())
-                .replace("{secret}", &path.to_string_lossy()),
+            reset: with_names(reset, folder, component, &data, path),
             path: path.to_owned(),
             data,
         }),
     }
+}
+
+/// A text with commands for a shell, in which `{data}`, `{secret}` and programs of the component have become paths.
+fn with_names(
+    text: &str,
+    folder: &LocalFolder,
+    component: &Component,
+    data: &Path,
+    secret: &Path,
+) -> String {
+    let quoted = |path: &Path| shell_quoted(&path.to_string_lossy());
+    let mut text = text
+        .replace("{data}", &quoted(data))
+        .replace("{secret}", &quoted(secret));
+    for program in &component.programs {
+        let name = format!("{{{}}}", program.name);
+        if text.contains(&name) {
+            let wanted = WantedVersion::of(program, component.name.as_str(), None, folder);
+            let path = find_program(program, wanted.version())
+                .map_or_else(|| program.name.clone(), |found| quoted(&found.path));
+            text = text.replace(&name, &path);
+        }
+    }
+    text
 }
 
 /// Secrets that say only which they are, for files that are shown.
@@ -169,9 +203,7 @@ pub(super) fn astray(folder: &LocalFolder, user: ServerUser) -> Result<Vec<PathB
 /// Gives secrets' files to the servers' user alone.
 pub(super) fn take_back(folder: &LocalFolder, user: ServerUser) -> Result<(), LocalError> {
     for path in astray(folder, user)? {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
-            .map_err(|error| LocalError::write(&path, error))?;
-        give_to(&path, user.run_as())?;
+        give_alone(&path, user.run_as())?;
     }
     Ok(())
 }
