@@ -324,12 +324,12 @@ impl Examination {
             return;
         }
         let (outcome, detail, fix) = match ServerUser::find() {
-            Ok(ServerUser::Missing) => (
-                Outcome::Ok,
-                "`up` makes the user `shopctl` that servers run as".to_owned(),
-                None,
-            ),
             Ok(user) => match folder.closed_to(user) {
+                None if user == ServerUser::Missing => (
+                    Outcome::Ok,
+                    "`up` makes the user `shopctl` that servers run as".to_owned(),
+                    None,
+                ),
                 None => (
                     Outcome::Ok,
                     "servers run as the user `shopctl`".to_owned(),

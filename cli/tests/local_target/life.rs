@@ -20,7 +20,7 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn kill(pid: i64) {
+pub(crate) fn kill(pid: i64) {
     let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
@@ -249,7 +249,7 @@ fn a_changed_setting_restarts_only_what_it_is_for(shop: &TestShop) {
     assert!(text.contains("batchSize = 512"), "{text}");
 }
 
-fn supervisor(shop: &TestShop) -> Option<i64> {
+pub(crate) fn supervisor(shop: &TestShop) -> Option<i64> {
     let run = shop.succeed(&["status", "-o", "json"]);
     let status: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     status["supervisor"].as_i64()

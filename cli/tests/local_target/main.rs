@@ -6,6 +6,7 @@ mod interrupts;
 mod life;
 mod ordinary;
 mod refusals;
+mod repairs;
 mod shop;
 #[path = "../skipped/mod.rs"]
 mod skipped;

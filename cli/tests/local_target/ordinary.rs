@@ -1,13 +1,16 @@
 //! An ordinary user's shop: where it keeps its state, that every login finds it, and that nobody else gets between.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
+use rustix::fs::FlockOperation;
 
+use super::life::eventually;
 use super::shop::{Run, free_ports, small_environment};
 use super::skipped::say_skipped;
 
@@ -18,6 +21,8 @@ const STRANGER: u32 = 64_123;
 struct Home {
     folder: tempfile::TempDir,
     uid: u32,
+    /// What tells the shops apart that may be up by now.
+    shops: RefCell<Vec<Vec<String>>>,
 }
 
 impl Home {
@@ -29,7 +34,11 @@ impl Home {
             own.as_raw()
         };
         let folder = tempfile::tempdir().unwrap();
-        let home = Self { folder, uid };
+        let home = Self {
+            folder,
+            uid,
+            shops: RefCell::default(),
+        };
         fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
         home.give(home.path());
         let built = Path::new(env!("CARGO_BIN_EXE_shopctl"));
@@ -58,6 +67,18 @@ impl Home {
     }
 
     fn run(&self, variables: &[(&str, &Path)], arguments: &[&str]) -> Run {
+        let output = self.command(variables, arguments).output().unwrap();
+        Run::of(&output)
+    }
+
+    fn command(&self, variables: &[(&str, &Path)], arguments: &[&str]) -> Command {
+        if arguments[0] == "up" {
+            let shop = arguments[1..]
+                .iter()
+                .filter(|option| **option != "--no-smoke");
+            let shop = shop.map(|option| (*option).to_owned()).collect();
+            self.shops.borrow_mut().push(shop);
+        }
         let mut command = Command::new(self.path().join("shopctl"));
         command
             .current_dir(self.path())
@@ -69,13 +90,24 @@ impl Home {
         if Uid::effective().is_root() {
             command.uid(self.uid).gid(self.uid);
         }
-        Run::of(&command.output().unwrap())
+        command
     }
 
     fn succeed(&self, variables: &[(&str, &Path)], arguments: &[&str]) -> Run {
         let run = self.run(variables, arguments);
         assert_eq!(run.code, Some(0), "shopctl {arguments:?}:\n{}", run.stderr);
         run
+    }
+}
+
+impl Drop for Home {
+    /// Stops what a test that failed left running.
+    fn drop(&mut self) {
+        for shop in self.shops.take() {
+            let mut arguments = vec!["down", "--purge", "--yes", "--quiet"];
+            arguments.extend(shop.iter().map(String::as_str));
+            let _ = self.command(&[], &arguments).output();
+        }
     }
 }
 
@@ -111,6 +143,48 @@ fn a_shop_is_found_from_another_login_and_told_apart_from_one_of_a_file_of_the_s
     fs::remove_file(mine).unwrap();
     home.succeed(&[], &["down", "--purge", "--yes", "-e", other]);
     assert!(!home.path().join(".local/state/shopctl/shop").exists());
+}
+
+#[test]
+fn of_two_first_ups_of_one_name_the_second_to_get_the_lock_is_refused() {
+    let home = Home::new();
+    let mine = home.environment("mine/shop.yaml");
+    let other = home.environment("other/shop.yaml");
+    let state = home.path().join(".local/state/shopctl/shop");
+    let mut made = state.as_path();
+    fs::create_dir_all(made).unwrap();
+    while made != home.path() {
+        home.give(made);
+        made = made.parent().unwrap();
+    }
+    let path = state.join("lock");
+    fs::write(&path, "").unwrap();
+    home.give(&path);
+    let lock = fs::File::open(&path).unwrap();
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive).unwrap();
+    let arguments = ["up", "--no-smoke", "-e", mine.to_str().unwrap()];
+    let waiting = home
+        .command(&[], &arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It looked at the folder before it opened the lock.
+    let descriptors = PathBuf::from(format!("/proc/{}/fd", waiting.id()));
+    eventually("the first waits for the lock", || {
+        fs::read_dir(&descriptors).unwrap().any(|descriptor| {
+            fs::read_link(descriptor.unwrap().path()).is_ok_and(|target| target == path)
+        })
+    });
+    let marker = format!(
+        r#"{{"environment":"shop","runDir":"run","file":"{}"}}"#,
+        other.display()
+    );
+    fs::write(state.join("environment.json"), marker).unwrap();
+    drop(lock);
+    let output = waiting.wait_with_output().unwrap();
+    Run::of(&output).refused(2, &["it holds the shop of", other.to_str().unwrap()]);
+    fs::remove_dir_all(&state).unwrap();
 }
 
 #[test]

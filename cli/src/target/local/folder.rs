@@ -13,18 +13,22 @@ use super::files::give_to;
 use super::marker::{MARKER, Marker, SourceFile};
 use super::{LocalError, ServerUser, run_folder, secrets};
 use crate::render::{Place, ProgramFile};
-use crate::supervisor::{RunAs, StateFolder};
+use crate::supervisor::StateFolder;
 
 /// The file that whoever is at work holds.
 const LOCK: &str = "lock";
+/// What a file system that begins at the state folder has in it.
+pub(super) const LOST_AND_FOUND: &str = "lost+found";
 
 /// The state folder and the run folder of an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalFolder {
     environment: String,
     folder: StateFolder,
-    /// The environment's file, if it is to be told apart from others of its name.
+    /// The environment's file.
     source: Option<SourceFile>,
+    /// The folder was named: it is meant whatever the file.
+    named: bool,
 }
 
 impl LocalFolder {
@@ -50,7 +54,8 @@ impl LocalFolder {
         Ok(Self {
             environment: environment.to_owned(),
             folder: StateFolder::new(state, run),
-            source: source.filter(|_| state_dir.is_none()),
+            source,
+            named: state_dir.is_some(),
         })
     }
 
@@ -141,6 +146,8 @@ impl LocalFolder {
         match Marker::read(state)? {
             Some(found) => self.check(&found).map(|()| true),
             None if self.is_fresh()? => Ok(false),
+            // A damaged marker was moved away. Nothing else is made like this.
+            None if self.has_our_layout()? => Ok(true),
             None => Err(self.foreign(
                 "there are files in it that shopctl did not make",
                 "name a new or an empty folder with `--state-dir`",
@@ -170,7 +177,7 @@ impl LocalFolder {
         }
         let recorded = found.file.as_deref();
         match (&self.source, recorded) {
-            (Some(source), Some(other)) if !source.continues(recorded) => Err(self.foreign(
+            (Some(source), Some(other)) if !self.named && !source.continues(recorded) => Err(self.foreign(
                 &format!(
                     "it holds the shop of {}, which has the same name `{}`",
                     other.display(),
@@ -190,9 +197,38 @@ impl LocalFolder {
             let name = entry
                 .map_err(|error| LocalError::read(state, error))?
                 .file_name();
-            if ![LOCK, "lost+found"].iter().any(|known| name == *known)
+            if ![LOCK, LOST_AND_FOUND].iter().any(|known| name == *known)
                 && !name.to_string_lossy().starts_with(MARKER)
             {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the folder holds what every shop's folder has, and nothing that shopctl does not make.
+    fn has_our_layout(&self) -> Result<bool, LocalError> {
+        let state = self.state_dir();
+        if ![self.secrets(), self.folder.instances()]
+            .iter()
+            .all(|folder| fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()))
+        {
+            return Ok(false);
+        }
+        let entries = fs::read_dir(state).map_err(|error| LocalError::read(state, error))?;
+        for entry in entries {
+            let name = entry
+                .map_err(|error| LocalError::read(state, error))?
+                .file_name();
+            let name = name.to_string_lossy();
+            // Files have new, old and moved ones beside them; folders have not.
+            let is_ours = [LOCK, LOST_AND_FOUND, "secrets", "bin", "instances", "run"]
+                .iter()
+                .any(|known| name == *known)
+                || [MARKER, "desired.json", "proof.json", "supervisor."]
+                    .iter()
+                    .any(|known| name.starts_with(known));
+            if !is_ours {
                 return Ok(false);
             }
         }
@@ -306,9 +342,8 @@ impl LocalFolder {
         self.make_run_base()?;
         for (path, mode, of_servers) in self.layout(instances) {
             make_dir(&path, mode)?;
-            if of_servers {
-                give_to(&path, user.run_as())?;
-            }
+            let owner = if of_servers { user.run_as() } else { None };
+            give_to(&path, owner)?;
         }
         secrets::take_back(self, user)
     }
@@ -342,31 +377,6 @@ impl LocalFolder {
     pub(super) fn lock(&self) -> PathBuf {
         self.state_dir().join(LOCK)
     }
-
-    /// The first folder on the way to the state folder that the servers' user may not enter.
-    pub fn closed_to(&self, user: ServerUser) -> Option<PathBuf> {
-        let run_as = user.run_as()?;
-        self.state_dir()
-            .ancestors()
-            .skip(1)
-            .find(|ancestor| !may_enter(ancestor, run_as))
-            .map(Path::to_owned)
-    }
-}
-
-fn may_enter(folder: &Path, user: RunAs) -> bool {
-    // What is not there yet is made by us, with 0755.
-    let Ok(metadata) = fs::metadata(folder) else {
-        return true;
-    };
-    let bit = if metadata.uid() == user.uid {
-        0o100
-    } else if metadata.gid() == user.gid {
-        0o010
-    } else {
-        0o001
-    };
-    metadata.permissions().mode() & bit != 0
 }
 
 /// Makes a folder and its parents. An existing one gets the mode.

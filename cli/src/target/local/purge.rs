@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::down::stop_all;
+use super::folder::LOST_AND_FOUND;
 use super::lock::{LockPatience, WorkLock};
 use super::{LocalError, LocalFolder};
 use crate::event::Observer;
@@ -28,6 +29,10 @@ pub async fn purge(
         &Interrupt::never(),
     )
     .await?;
+    // Whoever had the lock may have deleted the shop, or made it another one's.
+    if !folder.exists()? {
+        return Ok(false);
+    }
     if stop_all(folder, observer).await.is_err() {
         // On a full disk the supervisor cannot note what it is to stop. All goes; configuration goes first.
         remove_configuration(folder)?;
@@ -42,7 +47,8 @@ pub async fn purge(
     let entries = fs::read_dir(state).map_err(|error| LocalError::read(state, error))?;
     for entry in entries {
         let entry = entry.map_err(|error| LocalError::read(state, error))?;
-        if !kept.contains(&entry.path()) {
+        // A file system's own folder is not ours.
+        if !kept.contains(&entry.path()) && entry.file_name() != *LOST_AND_FOUND {
             remove(&entry.path())?;
         }
     }
@@ -50,13 +56,16 @@ pub async fn purge(
         remove(&path)?;
     }
     match fs::remove_dir(state) {
-        // A mount point, or a folder that its user made and may not remove, may stay: it is empty.
+        // A mount point, or a folder that its user made and may not remove, may stay: nothing of ours is in it.
         Ok(()) => {}
         Err(error)
             if matches!(
                 error.kind(),
                 io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied
             ) => {}
+        Err(error)
+            if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                && state.join(LOST_AND_FOUND).exists() => {}
         Err(error) => return Err(LocalError::write(state, error)),
     }
     observer.done(step, true);

@@ -58,6 +58,8 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
     let programs =
         preflight(up.environment, up.catalogue, up.folder, user).map_err(LocalError::Unprepared)?;
     let lock = WorkLock::take(up.folder, "up", up.patience, up.observer, &up.interrupt).await?;
+    // Whoever had the lock may have made this folder another shop's.
+    up.folder.exists()?;
 
     let (secrets, missing_secrets) = load_secrets(up.folder, up.environment, up.catalogue)?;
     let program = ShopProgram::find(up.folder)?;
