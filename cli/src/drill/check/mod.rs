@@ -37,7 +37,11 @@ pub struct Check {
 
 /// Everything that must be true, judged.
 pub fn check(history: &History) -> Vec<Check> {
-    let mut checks = vec![offered::fault_happened(history), offered::offered(history)];
+    let mut checks = vec![
+        offered::fault_happened(history),
+        offered::nothing_else_broke(history),
+        offered::offered(history),
+    ];
     checks.extend(orders::checks(history));
     checks.extend(books::checks(history));
     checks.push(reads::never_go_back(history));

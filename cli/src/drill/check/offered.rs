@@ -1,7 +1,9 @@
 //! Whether the drill was one: the fault happened, and customers were there to feel it.
 
+use std::collections::BTreeMap;
+
 use super::{Check, Tally};
-use crate::drill::history::{FaultKind, History, Phase};
+use crate::drill::history::{FaultKind, History, Phase, Seen};
 
 /// The least share of the planned operations that must have begun.
 const OFFERED: f64 = 0.98;
@@ -31,6 +33,37 @@ pub(super) fn fault_happened(history: &History) -> Check {
         }
     }
     tally.ended()
+}
+
+/// What else was started again meanwhile was not part of the drill, whoever broke it: then nobody knows what was measured.
+pub(super) fn nothing_else_broke(history: &History) -> Check {
+    let mut tally = Tally::new("nothing else broke");
+    let mut before: BTreeMap<&str, u64> = BTreeMap::new();
+    for sight in &history.sights {
+        let Seen::Instance {
+            instance, restarts, ..
+        } = &sight.seen
+        else {
+            continue;
+        };
+        let earlier = *before.entry(instance).or_insert(*restarts);
+        before.insert(instance, *restarts);
+        let is_victim = history
+            .faults
+            .iter()
+            .any(|fault| fault.instance == *instance);
+        if is_victim || *restarts == earlier {
+            tally.expect(true, String::new);
+        } else {
+            tally.cannot_tell(|| {
+                format!(
+                    "{instance} was started again at {:.3} s",
+                    std::time::Duration::from_micros(sight.at).as_secs_f64()
+                )
+            });
+        }
+    }
+    tally.ended_perhaps_empty()
 }
 
 /// Operations begin at a constant rate whatever the answers take; if fewer began, the recorder was not fed.

@@ -6,8 +6,18 @@ use uuid::Uuid;
 
 use super::{Check, Tally};
 use crate::drill::history::{
-    Action, BookedOrder, History, Operation, OrderSeen, Outcome, Settlement, Told,
+    Action, BookedOrder, History, Operation, OrderSeen, Outcome, Phase, Settlement, Told,
 };
+
+/// What must be true of orders.
+const CLAIMS: [&str; 6] = [
+    "every acknowledged order is there, as it was acknowledged",
+    "a key has one order, whoever is asked and however often",
+    "every order was asked for, and is for what was asked",
+    "what was refused was not sold",
+    "what was answered as not done was not done",
+    "open keys are settled: reading, repeating and the books agree",
+];
 
 /// Keys belong to customers: the same text of two customers is two keys.
 type Key<'a> = (Uuid, &'a str);
@@ -62,6 +72,16 @@ fn asked(history: &History) -> Vec<Asked<'_>> {
 
 pub(super) fn checks(history: &History) -> Vec<Check> {
     let asked = asked(history);
+    if history.began(Phase::Accounting).is_none() {
+        // Books that nobody has read say nothing about any order.
+        return CLAIMS
+            .map(|claim| {
+                let mut tally = Tally::new(claim);
+                tally.cannot_tell(|| "the books were not read at the end".to_owned());
+                tally.ended()
+            })
+            .into();
+    }
     let booked = Booked::new(&history.orders);
     vec![
         acknowledged_are_there(&asked, &booked),
@@ -74,7 +94,7 @@ pub(super) fn checks(history: &History) -> Vec<Check> {
 }
 
 fn acknowledged_are_there(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
-    let mut tally = Tally::new("every acknowledged order is there, as it was acknowledged");
+    let mut tally = Tally::new(CLAIMS[0]);
     for asked in asked {
         let Some(told) = asked.operation.acknowledged() else {
             continue;
@@ -102,7 +122,7 @@ fn acknowledged_are_there(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
 }
 
 fn one_order_a_key(history: &History, asked: &[Asked<'_>]) -> Check {
-    let mut tally = Tally::new("a key has one order, whoever is asked and however often");
+    let mut tally = Tally::new(CLAIMS[1]);
     let mut ids: BTreeMap<Key<'_>, BTreeSet<Uuid>> = BTreeMap::new();
     let mut learn = |key, id| {
         ids.entry(key).or_default().insert(id);
@@ -145,7 +165,7 @@ fn one_order_a_key(history: &History, asked: &[Asked<'_>]) -> Check {
 }
 
 fn nothing_unasked(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
-    let mut tally = Tally::new("every order was asked for, and is for what was asked");
+    let mut tally = Tally::new(CLAIMS[2]);
     let wanted: BTreeMap<Key<'_>, &Asked<'_>> =
         asked.iter().map(|asked| (asked.key, asked)).collect();
     for ((customer, key), orders) in &booked.0 {
@@ -173,7 +193,7 @@ fn nothing_unasked(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
 }
 
 fn refusals_are_kept(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
-    let mut tally = Tally::new("what was refused was not sold");
+    let mut tally = Tally::new(CLAIMS[3]);
     for asked in asked {
         if let (Outcome::Ok, Some(Told::Refused { verdict })) =
             (asked.operation.outcome, &asked.operation.told)
@@ -187,7 +207,7 @@ fn refusals_are_kept(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
 }
 
 fn failures_did_nothing(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
-    let mut tally = Tally::new("what was answered as not done was not done");
+    let mut tally = Tally::new(CLAIMS[4]);
     for asked in asked {
         if asked.operation.outcome == Outcome::Fail {
             tally.expect(booked.of(asked.key).is_empty(), || {
@@ -201,7 +221,7 @@ fn failures_did_nothing(asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
 
 /// An open key must be settled: reading it, repeating the request and the books must agree.
 fn open_keys_are_settled(history: &History, asked: &[Asked<'_>], booked: &Booked<'_>) -> Check {
-    let mut tally = Tally::new("open keys are settled: reading, repeating and the books agree");
+    let mut tally = Tally::new(CLAIMS[5]);
     let settled: BTreeMap<u64, &Settlement> = history
         .settlements
         .iter()

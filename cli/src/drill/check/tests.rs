@@ -3,7 +3,9 @@
 use uuid::Uuid;
 
 use super::{Check, check};
-use crate::drill::history::{Action, History, Operation, OrderSeen, Outcome, Settlement, Told};
+use crate::drill::history::{
+    Action, History, Operation, OrderSeen, Outcome, Seen, Settlement, Sight, Told,
+};
 use crate::drill::sample::{END, honest, order};
 use crate::report::Verdict;
 
@@ -276,15 +278,43 @@ fn a_load_that_was_not_offered_is_unknown() {
 }
 
 #[test]
-fn a_run_that_was_cut_short_holds_nothing_for_certain() {
+fn something_else_that_broke_is_unknown() {
+    let seen = |restarts| Seen::Instance {
+        instance: "gateway-0".to_owned(),
+        state: "running".to_owned(),
+        ready: true,
+        role: None,
+        pid: None,
+        restarts,
+    };
+    let checks = spoiled(|history| {
+        for (at, restarts) in [(1, 3), (END - 1, 4)] {
+            history.sights.push(Sight {
+                at,
+                seen: seen(restarts),
+            });
+        }
+    });
+    assert_only(&checks, Verdict::Unknown, &["nothing else broke"]);
+}
+
+#[test]
+fn a_run_that_was_cut_short_proves_nothing_and_accuses_nobody() {
     let checks = spoiled(|history| {
         history.phases.truncate(2);
         history.books.truncate(1);
+        history.orders.clear();
         history.ending = None;
     });
-    let unknown = checks
-        .iter()
-        .filter(|check| check.verdict == Verdict::Unknown)
-        .count();
-    assert_eq!(unknown, 5, "{checks:#?}");
+    let of = |verdict| {
+        checks
+            .iter()
+            .filter(|check| check.verdict == verdict)
+            .count()
+    };
+    assert_eq!(
+        (of(Verdict::Unknown), of(Verdict::Fail)),
+        (11, 0),
+        "{checks:#?}"
+    );
 }
