@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep};
 
 use super::history::Ending;
 use super::journal::Journal;
+use super::run::not_ready;
 use crate::shop::{KeptConnection, RedisAccess, ServerRole};
-use crate::supervisor::Client;
 
 /// How long the shop may take to be whole again after the last operation. A replica that comes back loads its data, and
 /// a Sentinel speaks to its peers every ten seconds.
@@ -44,7 +44,9 @@ async fn look(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending 
     let mut ending = Ending {
         redis_replicas_wanted: count(redis.servers().len().saturating_sub(1)),
         sentinels_wanted: count(redis.sentinels().len()),
-        not_ready: not_ready(run_dir).await,
+        not_ready: not_ready(run_dir)
+            .await
+            .unwrap_or_else(|error| vec![format!("the supervisor ({error})")]),
         ..Ending::default()
     };
     let mut following = Vec::new();
@@ -69,17 +71,4 @@ async fn look(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending 
     }
     ending.at = journal.now();
     ending
-}
-
-async fn not_ready(run_dir: &Path) -> Vec<String> {
-    let status = async { Client::connect(run_dir).await?.status().await };
-    match status.await {
-        Ok(status) => status
-            .instances
-            .into_iter()
-            .filter(|instance| !instance.ready)
-            .map(|instance| instance.instance)
-            .collect(),
-        Err(error) => vec![format!("the supervisor ({error})")],
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::error::DrillError;
-use super::run::instances;
+use super::run::{all_ready, instances};
 use super::stage::{Stage, TAG_PREFIX};
 use crate::shop::{Auditor, Request, Shop, test_data};
 use crate::target::local::{LocalFolder, Strike, Victim};
@@ -41,19 +41,10 @@ pub async fn heal(
     }
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let not_ready: Vec<String> = instances(folder.run_dir())
-            .await?
-            .into_iter()
-            .filter(|instance| !instance.ready)
-            .map(|instance| instance.instance)
-            .collect();
-        if not_ready.is_empty() {
-            break;
+        match all_ready(folder.run_dir()).await {
+            Err(DrillError::NotReady(_)) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            outcome => break outcome?,
         }
-        if Instant::now() >= deadline {
-            return Err(DrillError::NotReady(not_ready));
-        }
-        sleep(LOOK_EVERY).await;
     }
     for tag in auditor.tags(TAG_PREFIX).await? {
         let (_, admin) = Stage::tag(shop)?;

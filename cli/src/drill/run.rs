@@ -19,16 +19,15 @@ use super::journal::Journal;
 use super::measure::measure;
 use super::recorder::Recorder;
 use super::scenario::{self, ScenarioPlan};
+use super::series::DrillSeries;
 use super::stage::{self, Stage};
 use super::watch::{self, Watching};
-use crate::catalogue::Catalogue;
-use crate::environment::{DrillProfile, DrillScenario, Environment};
-use crate::event::Observer;
+use crate::environment::DrillScenario;
 use crate::interrupt::Interrupt;
 use crate::load::{LoadPlan, LoadTest, LoadWish};
-use crate::shop::{Auditor, Ledger, RedisAccess, Request, Shop, test_data};
+use crate::shop::{Ledger, Request, test_data};
 use crate::supervisor::{Client, InstanceStatus};
-use crate::target::local::{LocalFolder, Strike, Victim};
+use crate::target::local::{Strike, Victim};
 
 /// Users of the background load arrive, connections open, plans are cached: this is not measured.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -45,46 +44,28 @@ const REMOVAL: Duration = Duration::from_secs(30);
 /// The largest share of operations that may fail before the fault.
 const STEADY_ERRORS: f64 = 0.001;
 
-/// What a drill is made from.
+/// One drill of a series.
 pub(super) struct Drill<'a> {
-    /// The environment.
-    pub environment: &'a Environment,
-    /// The components, for the background load.
-    pub catalogue: &'a Catalogue,
-    /// Where the shop's state is.
-    pub folder: &'a LocalFolder,
-    /// The shop.
-    pub shop: &'a Shop,
-    /// Its books.
-    pub auditor: &'a Auditor,
-    /// Its Redis.
-    pub redis: &'a RedisAccess,
-    /// How long, how much.
-    pub profile: &'a DrillProfile,
+    /// The series: the shop, the profile, the seed, who is told.
+    pub series: &'a DrillSeries<'a>,
     /// What is broken.
     pub scenario: DrillScenario,
     /// Which of several runs this is, from 1.
     pub run: u32,
-    /// What moments and victims are drawn from.
-    pub seed: u64,
-    /// Who is told what happens.
-    pub observer: &'a dyn Observer,
-    /// Ctrl-C.
-    pub interrupt: Interrupt,
 }
 
 impl Drill<'_> {
     /// Runs it. The history goes to `file`. Gives what a person should know besides.
     pub(super) async fn run(&self, file: File) -> Result<Vec<String>, DrillError> {
-        all_ready(self.folder.run_dir()).await?;
+        all_ready(self.series.folder.run_dir()).await?;
         let journal = Arc::new(Journal::new(file));
-        let (tag, admin) = Stage::tag(self.shop)?;
+        let (tag, admin) = Stage::tag(self.series.shop)?;
         let outcome = self.staged(&journal, &tag, &admin).await;
         let removed = test_data::remove(
             &tag,
             &admin,
             Instant::now() + REMOVAL,
-            async |request: &Request<'_>| self.shop.ask(request).await,
+            async |request: &Request<'_>| self.series.shop.ask(request).await,
         )
         .await;
         let mut notes = outcome?;
@@ -104,21 +85,21 @@ impl Drill<'_> {
         admin: &str,
     ) -> Result<Vec<String>, DrillError> {
         let step = "prepare";
-        self.observer.started(step);
-        let stage = match Stage::set(self.shop, tag, admin).await {
+        self.series.observer.started(step);
+        let stage = match Stage::set(self.series.shop, tag, admin).await {
             Ok(stage) => Arc::new(stage),
             Err(error) => {
-                self.observer.failed(step, error.to_string());
+                self.series.observer.failed(step, error.to_string());
                 return Err(error.into());
             }
         };
-        let plan = ScenarioPlan::new(self.scenario, &self.environment.objectives.drills);
+        let plan = ScenarioPlan::new(self.scenario, &self.series.environment.objectives.drills);
         journal.write(Record::Plan(self.plan(&plan, &stage)));
-        self.observer.done(step, true);
+        self.series.observer.done(step, true);
         let watching = Watching::start(
-            self.folder.run_dir(),
-            self.redis,
-            self.auditor,
+            self.series.folder.run_dir(),
+            self.series.redis,
+            self.series.auditor,
             tag,
             [stage.plenty, stage.scarce],
             journal,
@@ -134,9 +115,9 @@ impl Drill<'_> {
             scenario: scenario::name(self.scenario),
             hypothesis: plan.hypothesis.clone(),
             run: self.run,
-            seed: self.seed,
-            environment: self.environment.name.to_string(),
-            operations_per_second: self.profile.orders_per_second,
+            seed: self.series.seed,
+            environment: self.series.environment.name.to_string(),
+            operations_per_second: self.series.profile.orders_per_second,
             hold_grace_micros: micros(HOLD_GRACE),
             products: vec![
                 ProductStock {
@@ -159,27 +140,29 @@ impl Drill<'_> {
         stage: &Arc<Stage>,
         journal: &Arc<Journal>,
     ) -> Result<Vec<String>, DrillError> {
-        if self.profile.vus == 0 {
+        if self.series.profile.vus == 0 {
             self.operations(plan, stage, journal).await?;
             return Ok(vec!["there was no load in the background".to_owned()]);
         }
-        let longest = self.profile.steady.to_std() + self.profile.deadline.to_std() + 2 * WARM_UP;
+        let longest = self.series.profile.steady.to_std()
+            + self.series.profile.deadline.to_std()
+            + 2 * WARM_UP;
         let wish = LoadWish {
-            vus: Some(self.profile.vus),
+            vus: Some(self.series.profile.vus),
             duration: Some(crate::value::Duration::from_milliseconds(
                 u64::try_from(longest.as_millis()).unwrap_or(u64::MAX),
             )),
             ..LoadWish::default()
         };
-        let load_plan = LoadPlan::of(self.environment, &wish)?;
+        let load_plan = LoadPlan::of(self.series.environment, &wish)?;
         let quiet = crate::event::Unobserved;
         let (stop, stopped) = Interrupt::by_hand();
         let load = LoadTest {
-            environment: self.environment,
-            catalogue: self.catalogue,
-            folder: self.folder,
-            shop: self.shop,
-            auditor: self.auditor,
+            environment: self.series.environment,
+            catalogue: self.series.catalogue,
+            folder: self.series.folder,
+            shop: self.series.shop,
+            auditor: self.series.auditor,
             plan: &load_plan,
             observer: &quiet,
             interrupt: &stopped,
@@ -194,7 +177,7 @@ impl Drill<'_> {
         Ok(match load {
             Ok(outcome) => vec![format!(
                 "in the background, {} users sent {} requests",
-                self.profile.vus,
+                self.series.profile.vus,
                 crate::report::LoadReport::assemble(outcome.facts, &outcome.samples)
                     .totals
                     .requests
@@ -209,9 +192,13 @@ impl Drill<'_> {
         stage: &Arc<Stage>,
         journal: &Arc<Journal>,
     ) -> Result<(), DrillError> {
-        let recorder = Recorder::new(self.shop.clone(), Arc::clone(journal), Arc::clone(stage));
+        let recorder = Recorder::new(
+            self.series.shop.clone(),
+            Arc::clone(journal),
+            Arc::clone(stage),
+        );
         let (end, ended) = oneshot::channel::<()>();
-        let rate = self.profile.orders_per_second;
+        let rate = self.series.profile.orders_per_second;
         let recording = {
             let recorder = Arc::clone(&recorder);
             tokio::spawn(async move {
@@ -227,7 +214,7 @@ impl Drill<'_> {
                 outcome?;
                 false
             }
-            () = self.interrupt.pressed() => true,
+            () = self.series.interrupt.pressed() => true,
         };
         let end_at = journal.phase(Phase::Draining);
         let _ = end.send(());
@@ -245,20 +232,22 @@ impl Drill<'_> {
         journal: &Arc<Journal>,
     ) -> Result<(), DrillError> {
         let step = "steady state";
-        self.observer.started(step);
-        self.observer.waiting(step, "customers to arrive");
+        self.series.observer.started(step);
+        self.series.observer.waiting(step, "customers to arrive");
         sleep(WARM_UP).await;
         journal.phase(Phase::Steady);
-        self.observer
-            .waiting(step, format!("{} without a failure", self.profile.steady));
-        sleep(self.profile.steady.to_std()).await;
-        let moment = draw(self.seed, self.run, "moment", LATEST);
+        self.series.observer.waiting(
+            step,
+            format!("{} without a failure", self.series.profile.steady),
+        );
+        sleep(self.series.profile.steady.to_std()).await;
+        let moment = draw(self.series.seed, self.run, "moment", LATEST);
         sleep(Duration::from_micros(moment)).await;
         if let Err(reason) = is_steady(&journal.history(Some(journal.now()))?) {
-            self.observer.failed(step, reason.clone());
+            self.series.observer.failed(step, reason.clone());
             return Err(DrillError::NotSteady(reason));
         }
-        self.observer.done(step, true);
+        self.series.observer.done(step, true);
         let victims = self.victims(plan).await?;
         journal.phase(Phase::Faulty);
         let mend = self.strike(plan, &victims, journal).await;
@@ -279,7 +268,7 @@ impl Drill<'_> {
             .map(|victim| victim.instance.as_str())
             .collect();
         let step = format!("{signal} to {}", names.join(", "));
-        self.observer.started(&*step);
+        self.series.observer.started(&*step);
         let mend = Mend {
             stopped: if strike == Strike::Stop {
                 victims.to_vec()
@@ -316,9 +305,9 @@ impl Drill<'_> {
             }));
         }
         if failed.is_empty() {
-            self.observer.done(&*step, true);
+            self.series.observer.done(&*step, true);
         } else {
-            self.observer.failed(&*step, failed.join("; "));
+            self.series.observer.failed(&*step, failed.join("; "));
         }
         mend
     }
@@ -326,19 +315,19 @@ impl Drill<'_> {
     /// Waits until all has been well for long enough, or the time is up.
     async fn recovery(&self, journal: &Journal) -> Result<(), DrillError> {
         let step = "recovery";
-        self.observer.started(step);
-        let deadline = Instant::now() + self.profile.deadline.to_std();
+        self.series.observer.started(step);
+        let deadline = Instant::now() + self.series.profile.deadline.to_std();
         loop {
             sleep(LOOK_EVERY).await;
             let history = journal.history(Some(journal.now()))?;
             let figures = measure(&history);
             if let Some(after) = figures.steady_again {
                 let seconds = Duration::from_micros(after).as_secs_f64();
-                self.observer.waiting(
+                self.series.observer.waiting(
                     step,
                     format!("as before since {seconds:.1} s after the fault"),
                 );
-                self.observer.done(step, true);
+                self.series.observer.done(step, true);
                 return Ok(());
             }
             let last: Vec<&str> = history
@@ -349,7 +338,7 @@ impl Drill<'_> {
                 .filter(|operation| operation.outcome != Outcome::Ok)
                 .filter_map(|operation| operation.reason.as_deref())
                 .collect();
-            self.observer.waiting(
+            self.series.observer.waiting(
                 step,
                 match last.first() {
                     Some(reason) => format!("requests that fail: {reason}"),
@@ -357,9 +346,9 @@ impl Drill<'_> {
                 },
             );
             if Instant::now() >= deadline {
-                self.observer.failed(
+                self.series.observer.failed(
                     step,
-                    format!("not as before within {}", self.profile.deadline),
+                    format!("not as before within {}", self.series.profile.deadline),
                 );
                 return Ok(());
             }
@@ -375,21 +364,21 @@ impl Drill<'_> {
         end_at: Micros,
     ) -> Result<(), DrillError> {
         let step = "settle open keys";
-        self.observer.started(step);
+        self.series.observer.started(step);
         let history = journal.history(None)?;
         let fault = history.fault_at().unwrap_or(end_at);
         let mut operations = history.operations;
         // Where it hurt most is asked first.
         operations.sort_by_key(|operation| operation.began.abs_diff(fault));
         recorder.settle(&operations).await;
-        self.observer.done(step, true);
+        self.series.observer.done(step, true);
         let step = "read the books";
-        self.observer.started(step);
-        let ending = ending::wait(self.folder.run_dir(), self.redis, journal).await;
+        self.series.observer.started(step);
+        let ending = ending::wait(self.series.folder.run_dir(), self.series.redis, journal).await;
         let outcome = self.books(stage, journal).await;
         match &outcome {
-            Ok(()) => self.observer.done(step, true),
-            Err(error) => self.observer.failed(step, error.to_string()),
+            Ok(()) => self.series.observer.done(step, true),
+            Err(error) => self.series.observer.failed(step, error.to_string()),
         }
         journal.write(Record::Ending(ending));
         outcome
@@ -401,7 +390,7 @@ impl Drill<'_> {
         journal.phase(Phase::Accounting);
         loop {
             let look = Ledger::default()
-                .look(self.auditor, &stage.tag, &products)
+                .look(self.series.auditor, &stage.tag, &products)
                 .await;
             let drained = match &look {
                 Ok(seen) => {
@@ -421,7 +410,7 @@ impl Drill<'_> {
             }
             sleep(LOOK_EVERY).await;
         }
-        for order in Ledger::orders(self.auditor, &stage.tag).await? {
+        for order in Ledger::orders(self.series.auditor, &stage.tag).await? {
             journal.write(Record::Order(BookedOrder {
                 customer: order.customer,
                 key: order.key,
@@ -438,7 +427,7 @@ impl Drill<'_> {
     }
 
     async fn victims(&self, plan: &ScenarioPlan) -> Result<Vec<Victim>, DrillError> {
-        let mut candidates: Vec<InstanceStatus> = instances(self.folder.run_dir())
+        let mut candidates: Vec<InstanceStatus> = instances(self.series.folder.run_dir())
             .await?
             .into_iter()
             .filter(|instance| instance.component == plan.victims.component)
@@ -449,7 +438,12 @@ impl Drill<'_> {
             })
             .collect();
         candidates.sort_by(|one, two| one.instance.cmp(&two.instance));
-        let first = draw(self.seed, self.run, "victim", candidates.len() as u64);
+        let first = draw(
+            self.series.seed,
+            self.run,
+            "victim",
+            candidates.len() as u64,
+        );
         let candidate_count = candidates.len();
         if candidate_count > 0 {
             candidates.rotate_left(usize::try_from(first).unwrap_or(0) % candidate_count);
@@ -471,17 +465,22 @@ impl Drill<'_> {
 
 /// Whether everything serves.
 pub(super) async fn all_ready(run_dir: &Path) -> Result<(), DrillError> {
-    let not_ready: Vec<String> = instances(run_dir)
-        .await?
-        .into_iter()
-        .filter(|instance| !instance.ready)
-        .map(|instance| instance.instance)
-        .collect();
+    let not_ready = not_ready(run_dir).await?;
     if not_ready.is_empty() {
         Ok(())
     } else {
         Err(DrillError::NotReady(not_ready))
     }
+}
+
+/// The instances that do not serve.
+pub(super) async fn not_ready(run_dir: &Path) -> Result<Vec<String>, DrillError> {
+    Ok(instances(run_dir)
+        .await?
+        .into_iter()
+        .filter(|instance| !instance.ready)
+        .map(|instance| instance.instance)
+        .collect())
 }
 
 /// Lets stopped processes go on, whatever ends the drill. Those that the supervisor has replaced are gone.

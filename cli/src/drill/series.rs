@@ -77,18 +77,9 @@ impl DrillSeries<'_> {
                 let name = format!("{number:03}-{}-{run}.jsonl", scenario::name(*scenario));
                 let raw = draft.path().join(&name);
                 let drill = Drill {
-                    environment: self.environment,
-                    catalogue: self.catalogue,
-                    folder: self.folder,
-                    shop: self.shop,
-                    auditor: self.auditor,
-                    redis: self.redis,
-                    profile: self.profile,
+                    series: self,
                     scenario: *scenario,
                     run,
-                    seed: self.seed,
-                    observer: self.observer,
-                    interrupt: self.interrupt.clone(),
                 };
                 let file = File::create_new(&raw).map_err(DrillError::file("write", &raw))?;
                 let outcome = drill.run(file).await;
