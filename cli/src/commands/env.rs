@@ -65,11 +65,15 @@ fn list(context: &Context) -> Result<(), Failure> {
 }
 
 /// The order in which fields are shown: from the outside to the inside, what is most asked for first.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 34] = [
     "sku",
     "name",
     "target",
     "protected",
+    "address",
+    "hosts",
+    "k3s",
+    "registry",
     "components",
     "services",
     "ingress",

@@ -1,8 +1,9 @@
 //! Texts that have a form of their own: each is judged by the type that will hold it.
 
+use core::net::IpAddr;
 use std::str::FromStr;
 
-use crate::value::{ComponentName, Duration, EnvironmentName, Network, Quantity};
+use crate::value::{ComponentName, Duration, EnvironmentName, HostName, Network, Quantity};
 
 /// Why a text does not have its form.
 pub(super) struct Misfit {
@@ -30,6 +31,7 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), Misfit> {
         ),
         "component-name" => parse::<ComponentName>(text, NAME),
         "environment-name" => parse::<EnvironmentName>(text, NAME),
+        "host-name" => parse::<HostName>(text, NAME),
         "shop-currency" if !is_currency(text) => Err(Misfit {
             why: format!("`{}` is no currency", text.escape_debug()),
             fix: "write the three capital letters of its ISO 4217 code, as in EUR",
@@ -49,8 +51,67 @@ pub(super) fn check_format(format: &str, text: &str) -> Result<(), Misfit> {
             why: format!("`{}` cannot stand in a path", text.escape_debug()),
             fix: "write visible ASCII characters without blanks, slashes and backslashes, and not only `.` or `..`",
         }),
-        _ => Ok(()),
+        _ => place(format, text),
     }
+}
+
+/// Forms of texts that say where something is, and who may get there.
+fn place(format: &str, text: &str) -> Result<(), Misfit> {
+    let (fits, what, fix) = match format {
+        "shop-address" => (
+            is_address(text),
+            "address of a host",
+            "write an address, a name or a `Host` of ssh_config, as in 192.0.2.10 or node-1.example.com",
+        ),
+        "shop-ip" => (
+            text.parse::<IpAddr>().is_ok(),
+            "address",
+            "write an address of IPv4 or IPv6, as in 192.0.2.10",
+        ),
+        "shop-user" => (
+            is_user(text),
+            "name of a user",
+            "write the name of a user on the host, as in root or deploy",
+        ),
+        "shop-fingerprint" => (
+            is_fingerprint(text),
+            "fingerprint of a host key",
+            "write what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host prints behind the bits: SHA256:…",
+        ),
+        "shop-path" => (
+            !text.chars().any(char::is_control),
+            "path",
+            "write the path of a file, seen from this one",
+        ),
+        "shop-host-name" => (
+            is_dns_name(text),
+            "name of a host",
+            "write labels of a-z, 0-9 and `-` with dots between them, as in shop.example.com",
+        ),
+        "shop-class" => (
+            is_dns_name(text),
+            "ingress class",
+            "write the name of an IngressClass, as in traefik or nginx, or `none`",
+        ),
+        "shop-k3s-version" => (
+            is_k3s_version(text),
+            "release of k3s",
+            "write it as its release is called, as in v1.34.3+k3s1",
+        ),
+        "shop-registry" => (
+            is_registry(text),
+            "registry",
+            "write host, port and path without a scheme, as in registry.example.com:5000/shop",
+        ),
+        _ => return Ok(()),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Misfit {
+        why: format!("`{}` is no {what}", text.escape_debug()),
+        fix,
+    })
 }
 
 fn parse<T: FromStr>(text: &str, fix: &'static str) -> Result<(), Misfit>
@@ -88,4 +149,68 @@ fn is_segment(text: &str) -> bool {
 fn is_version(text: &str) -> bool {
     let mut parts = text.split('.');
     parts.all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What ssh takes as a destination and can never take for an option.
+fn is_address(text: &str) -> bool {
+    let edge = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let begins = edge(text.bytes().next()) || text.starts_with('_') || text.starts_with(':');
+    let ends = edge(text.bytes().last()) || text.ends_with(':');
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"._:%-".contains(&byte);
+    begins && ends && text.bytes().all(inner)
+}
+
+fn is_user(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    begins
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    text.strip_prefix("SHA256:").is_some_and(|digest| {
+        digest.len() == 43
+            && digest
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+    })
+}
+
+fn is_dns_name(text: &str) -> bool {
+    text.split('.').all(|label| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    })
+}
+
+fn is_k3s_version(text: &str) -> bool {
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((release, build)) = text
+        .strip_prefix('v')
+        .and_then(|rest| rest.split_once("+k3s"))
+    else {
+        return false;
+    };
+    release.split('.').count() == 3 && release.split('.').all(number) && number(build)
+}
+
+fn is_registry(text: &str) -> bool {
+    let mut parts = text.split('/');
+    let authority = parts.next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "1"));
+    let segment = |part: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| inner(byte) || b"._-".contains(&byte))
+            && part.bytes().next().is_some_and(inner)
+            && part.bytes().last().is_some_and(inner)
+    };
+    is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0) && parts.all(segment)
 }

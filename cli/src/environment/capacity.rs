@@ -76,7 +76,7 @@ fn draws<'a>(
                 found.push(Draw {
                     component,
                     setting,
-                    amount: each * f64::from(settings.replicas),
+                    amount: each * f64::from(settings.most_replicas()),
                 });
             }
         }
@@ -134,6 +134,7 @@ fn place(
     find(component, &["settings", name]).or_else(|| {
         largest.into_iter().find_map(|draw| {
             find(draw.component, &["settings", draw.setting])
+                .or_else(|| find(draw.component, &["autoscaling", "maximumReplicas"]))
                 .or_else(|| find(draw.component, &["replicas"]))
         })
     })

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::file::Complete;
-use super::model::{ComponentSettings, LoadKind, LoadProfile};
+use super::model::{ComponentSettings, LoadKind, LoadProfile, Target};
 use super::{capacity, defaults};
 use crate::catalogue::{Catalogue, Component, ResourceAmounts};
 use serde_json::Value as Json;
@@ -30,7 +30,10 @@ pub(super) fn complete(
         document,
         problems: Vec::new(),
     };
-    check.ports(complete, catalogue);
+    if complete.target == Target::Local {
+        // Pods have addresses of their own: their ports are in nobody's way.
+        check.ports(complete, catalogue);
+    }
     for (section, components) in sections(complete) {
         for (name, settings) in components {
             check.resources(section, name, settings);

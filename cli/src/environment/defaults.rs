@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::model::{Ingress, Objectives, Secrets, Seed, Target};
+use super::model::{Objectives, Secrets, Seed, Target};
+use super::{Host, Ingress, K3s};
 use crate::catalogue::{Catalogue, Component, ComponentKind};
 use crate::value::EnvironmentName;
 
 /// The complete file of an environment that asks for nothing, as far as `written` has names of its own.
 pub(super) fn of(catalogue: &Catalogue, name: Option<&EnvironmentName>, written: &Json) -> Json {
-    json!({
+    let mut file = json!({
         // Without a name there is a problem already; the other values are judged all the same.
         "name": name.map_or("unnamed", EnvironmentName::as_str),
         "target": Target::default(),
@@ -21,7 +22,25 @@ pub(super) fn of(catalogue: &Catalogue, name: Option<&EnvironmentName>, written:
         "objectives": Objectives::default(),
         "loadProfiles": load_profiles(&written["loadProfiles"]),
         "drillProfiles": drill_profiles(&written["drillProfiles"]),
-    })
+    });
+    if is_on_k3s(written) {
+        file["k3s"] = json!(K3s::default());
+        file["hosts"] = hosts(&written["hosts"]);
+    }
+    file
+}
+
+/// Whether a file asks for a cluster.
+fn is_on_k3s(written: &Json) -> bool {
+    written["target"] == json!(Target::K3s)
+}
+
+/// What holds for each host that is written.
+fn hosts(written: &Json) -> Json {
+    let names = written.as_object().into_iter().flatten();
+    names
+        .map(|(name, _)| (name.clone(), json!(Host::default())))
+        .collect()
 }
 
 fn components(catalogue: &Catalogue, kind: ComponentKind) -> Map<String, Json> {

@@ -7,13 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::model::{
-    ComponentSettings, DrillProfile, Environment, Ingress, LoadProfile, Objectives, Secrets, Seed,
-    Target,
+    ComponentSettings, DrillProfile, Environment, LoadProfile, Objectives, Secrets, Seed, Target,
 };
-use super::{check, defaults, schema};
+use super::{Host, Ingress, K3s, Registry, check, defaults, placement, schema};
 use crate::catalogue::Catalogue;
 use crate::document::{Document, Invalid, Problem, Span, Step};
-use crate::value::{ComponentName, EnvironmentName};
+use crate::value::{ComponentName, EnvironmentName, HostName};
 
 /// A file of the shop's environment: what stands in it, and what follows from it.
 #[derive(Clone, Debug)]
@@ -34,6 +33,15 @@ pub(super) struct Complete {
     pub(super) target: Target,
     /// Proofs that break things, and `down --purge`, refuse unless the environment's name is repeated.
     pub(super) protected: bool,
+    /// The machines of a cluster, by the names of its nodes. Only with `target: k3s`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) hosts: BTreeMap<HostName, Host>,
+    /// The k3s that is installed on them. Only with `target: k3s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) k3s: Option<K3s>,
+    /// The registry that the services' image goes through; without one it is put on the hosts. Only with `target: k3s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) registry: Option<Registry>,
     /// The servers that the shop runs on, by name.
     pub(super) components: BTreeMap<ComponentName, ComponentSettings>,
     /// The shop's own services, by name.
@@ -69,6 +77,7 @@ impl EnvironmentFile {
         let mut problems: Vec<Problem> = name.err().map(|problem| *problem).into_iter().collect();
         if document.is_complete() {
             problems.extend(check::complete(&document, &complete, catalogue));
+            problems.extend(placement::misplaced(&document, &complete));
         }
         document.verdict(problems)?;
         Ok(Self {
@@ -113,6 +122,9 @@ impl From<Complete> for Environment {
             target: complete.target,
             protected: complete.protected,
             components,
+            hosts: complete.hosts,
+            k3s: complete.k3s.unwrap_or_default(),
+            registry: complete.registry,
             ingress: complete.ingress,
             secrets: complete.secrets,
             seed: complete.seed,

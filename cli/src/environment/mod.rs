@@ -5,11 +5,18 @@
 
 mod capacity;
 mod check;
+mod cluster;
 mod defaults;
 mod file;
+mod hosts;
+mod ingress;
 mod model;
+mod placement;
 mod schema;
 
+pub use cluster::{Autoscaling, K3s, NodeLoss, Registry, Rollout};
 pub use file::EnvironmentFile;
+pub use hosts::{Connection, Host, HostRole, Sudo};
+pub use ingress::{EntryPort, Ingress, IngressTls, TlsKind};
 pub use model::*;
 pub use schema::schema;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Autoscaling, Host, Ingress, K3s, Registry};
 use crate::catalogue::Resources;
-use crate::value::{ComponentName, Duration, EnvironmentName, Quantity};
+use crate::value::{ComponentName, Duration, EnvironmentName, HostName, Quantity};
 
 /// A complete and valid environment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +21,12 @@ pub struct Environment {
     pub protected: bool,
     /// Every server and service of the catalogue, also those that are not enabled.
     pub components: BTreeMap<ComponentName, ComponentSettings>,
+    /// The machines of a cluster, by the names of its nodes; none on `local`.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// The cluster; on `local` it says nothing.
+    pub k3s: K3s,
+    /// The registry that the services' image goes through, if it is not put on the hosts.
+    pub registry: Option<Registry>,
     /// How the shop is reached from outside.
     pub ingress: Ingress,
     /// Where secrets come from.
@@ -75,42 +82,19 @@ pub struct ComponentSettings {
     pub image: Option<String>,
     /// What an instance is promised and what it may use at most.
     pub resources: Resources,
+    /// How many instances run by the work that they have, on k3s; `None`: as many as `replicas` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<Autoscaling>,
     /// The component's own settings. Durations and quantities are texts that have been checked.
     pub settings: BTreeMap<String, serde_json::Value>,
 }
 
-/// How the shop is reached from outside. On `local` the gateway's port on 127.0.0.1 is the way in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Ingress {
-    /// The host name that the shop answers to.
-    #[schemars(length(min = 1, max = 253))]
-    pub host: String,
-    /// The ingress class on k3s.
-    #[schemars(length(min = 1, max = 63))]
-    pub class: String,
-    /// Where the certificate comes from on k3s.
-    pub tls: IngressTls,
-}
-
-impl Default for Ingress {
-    fn default() -> Self {
-        Self {
-            host: "localhost".to_owned(),
-            class: "traefik".to_owned(),
-            tls: IngressTls::SelfSigned,
-        }
+impl ComponentSettings {
+    /// The most instances that may run.
+    pub fn most_replicas(&self) -> u32 {
+        let most = self.autoscaling.map_or(0, |it| it.maximum_replicas);
+        most.max(self.replicas)
     }
-}
-
-/// Where the ingress' certificate comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum IngressTls {
-    /// Plain HTTP.
-    Off,
-    /// Made by shopctl.
-    SelfSigned,
 }
 
 /// Where secrets come from. Each is made once and then kept, in the state folder or the cluster.

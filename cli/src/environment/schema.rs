@@ -4,6 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::defaults;
 use super::file::Complete;
+use super::{Autoscaling, Target};
 use crate::catalogue::{
     Catalogue, Component, ComponentKind, Resources, SettingFormat, SettingSpec, SettingType,
 };
@@ -35,7 +36,13 @@ pub fn schema(catalogue: &Catalogue) -> Json {
         fields.remove("required");
     }
     let properties = &mut schema["properties"];
-    properties["target"]["default"] = json!("local");
+    properties["target"]["default"] = json!(Target::default());
+    properties["hosts"] = json!({
+        "type": "object",
+        "description": properties["hosts"]["description"],
+        "propertyNames": { "format": "host-name", "pattern": "^[a-z]([a-z0-9-]*[a-z0-9])?$" },
+        "additionalProperties": { "$ref": "#/$defs/Host" },
+    });
     properties["protected"]["default"] = json!(false);
     for (name, kind) in [
         ("components", ComponentKind::Server),
@@ -118,13 +125,19 @@ fn component(component: &Component) -> Json {
         "resources",
         json!({ "$ref": "#/$defs/Resources", "description": "What an instance is promised and what it may use at most." }),
     );
+    if component.kind == ComponentKind::Service {
+        add(
+            "autoscaling",
+            part::<Autoscaling>(
+                "How many instances run by the work that they have; `replicas` is the fewest. Only with `target: k3s`.",
+            ),
+        );
+    }
     if component.storage.is_some() {
-        let mut storage = schema_of::<Quantity>();
-        if let Some(fields) = storage.as_object_mut() {
-            fields.retain(|key, _| !key.starts_with('$') && key != "title");
-        }
-        storage["description"] = json!("How much storage an instance gets.");
-        add("storage", storage);
+        add(
+            "storage",
+            part::<Quantity>("How much storage an instance gets."),
+        );
     }
     add("ports", ports(component));
     add("settings", settings(component));
@@ -142,6 +155,16 @@ fn component(component: &Component) -> Json {
         "additionalProperties": false,
         "properties": properties,
     })
+}
+
+/// The schema of a type as a part of another one.
+fn part<T: schemars::JsonSchema>(description: &str) -> Json {
+    let mut schema = schema_of::<T>();
+    if let Some(fields) = schema.as_object_mut() {
+        fields.retain(|key, _| !key.starts_with('$') && key != "title");
+    }
+    schema["description"] = json!(description);
+    schema
 }
 
 fn ports(component: &Component) -> Json {

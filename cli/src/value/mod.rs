@@ -8,6 +8,6 @@ mod network;
 mod quantity;
 
 pub use duration::{Duration, DurationError};
-pub use name::{ComponentName, EnvironmentName, NameError};
+pub use name::{ComponentName, EnvironmentName, HostName, NameError};
 pub use network::{Network, NetworkError};
 pub use quantity::{Quantity, QuantityError};

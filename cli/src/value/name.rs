@@ -119,6 +119,11 @@ name!(
     "component-name"
 );
 name!(
+    /// The name of a host: of its node in the cluster.
+    HostName,
+    "host-name"
+);
+name!(
     /// The name of an environment: part of the state folder's path and of everything that is made for it.
     EnvironmentName,
     "environment-name"
