@@ -120,7 +120,7 @@ fn load_profile(kind: &str) -> Json {
         "kind": kind,
         "vus": 1000,
         "duration": "1m",
-        "thinkTime": "500ms",
+        "thinkTime": "900ms",
         "loginsPerSecond": 5,
         "stock": 100,
     });

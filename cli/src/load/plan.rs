@@ -10,6 +10,8 @@ use crate::report::{Limit, Measure, limits};
 pub(super) const GRACE: Duration = Duration::from_secs(15);
 /// In a flash sale everybody has the page open this long before the sale begins.
 const OPENING: Duration = Duration::from_secs(2);
+/// How long a login may take before one that is due has to wait for a user.
+const SLOWEST_LOGIN_SECONDS: u32 = 4;
 /// Every login costs a hash of a password, so few users are enough for all of them.
 const MOST_LOGIN_VUS: u32 = 20;
 
@@ -119,6 +121,7 @@ impl LoadPlan {
         if logs_in && profile.logins_per_second > 0 && profile.vus > 1 {
             profile
                 .logins_per_second
+                .saturating_mul(SLOWEST_LOGIN_SECONDS)
                 .min(MOST_LOGIN_VUS)
                 .min(profile.vus.div_ceil(10))
         } else {
@@ -245,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_few_of_the_users_do_the_logins() {
-        assert_eq!(plan(LoadKind::Browse, 1_000).login_vus(), 5);
+        assert_eq!(plan(LoadKind::Browse, 1_000).login_vus(), 20);
         assert_eq!(plan(LoadKind::Browse, 20).login_vus(), 2);
         assert_eq!(plan(LoadKind::Browse, 1).login_vus(), 0);
         assert_eq!(plan(LoadKind::FlashSale, 1_000).login_vus(), 0);
