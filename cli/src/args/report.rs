@@ -98,7 +98,8 @@ Examples:
 
 const COMPARE: &str = "\
 Says faster or slower only where the data of the two runs show it (block bootstrap, 95 %), and warns where the runs
-did not have the same conditions. To be sure of a small change, run both more than once.
+did not have the same conditions. To be sure of a small change, run both more than once. Of two reports of drills each
+scenario's runs are compared.
 
 Examples:
   shopctl report compare 20261121T144205Z-browse latest";
@@ -112,7 +113,7 @@ Examples:
 
 const PUBLISH: &str = "\
 Copies the report to reports/published/, without files over 1 MiB, and writes the newest figures of each environment and
-profile between <!-- evidence:begin --> and <!-- evidence:end -->.
+profile or scenario between <!-- evidence:begin --> and <!-- evidence:end -->.
 
 Examples:
   shopctl report publish          the newest report";

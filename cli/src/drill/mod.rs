@@ -8,6 +8,7 @@
 //! | `judge` | a run's verdict |
 //! | `measure` | the four times, the gaps, what failed: computed from the history alone |
 //! | `report` | what runs have shown, and what the runs of a scenario have in common |
+//! | `compare` | what two reports differ in, and what of it is more than chance |
 //! | `series`, `run` | drills in turn; one from its beginning to its end |
 //! | `stage`, `recorder`, `answer`, `journal` | customers who note everything, and where they note it |
 //! | `watch`, `ending` | what changes meanwhile, and how the shop was left |
@@ -17,6 +18,7 @@
 
 mod answer;
 pub mod check;
+pub mod compare;
 #[cfg(test)]
 mod controls;
 mod draw;

@@ -26,6 +26,15 @@ pub enum LoadError {
         /// Its process.
         holder: Option<i32>,
     },
+    /// There is no script of that name, or it cannot be read.
+    #[error("failed to read the script {}", path.display())]
+    NoScript {
+        /// The script.
+        path: PathBuf,
+        /// Why it cannot be read.
+        #[source]
+        source: std::io::Error,
+    },
     /// The shop did not take what the test needs.
     #[error("failed to make the test data")]
     Stage(#[source] ShopError),

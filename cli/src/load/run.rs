@@ -80,7 +80,10 @@ impl LoadTest<'_> {
     /// Whether all is there that the test needs: a k6 that will do, and a shop that answers. Touches nothing.
     pub async fn check(&self) -> Result<(), LoadError> {
         if let Some(script) = &self.plan.script {
-            std::fs::metadata(script).map_err(LoadError::file("read", script))?;
+            std::fs::read(script).map_err(|source| LoadError::NoScript {
+                path: script.clone(),
+                source,
+            })?;
         }
         self.tool()?;
         self.is_up().await
@@ -158,9 +161,10 @@ impl LoadTest<'_> {
 
     async fn staged(&self, scene: &Scene<'_>) -> Result<LoadOutcome, LoadError> {
         let issuer = self.shop.issuer().map_err(LoadError::Stage)?;
-        self.sweep().await?;
         let mut stage = Stage::new(self.plan, &issuer);
-        let outcome = self.on(&mut stage, scene).await;
+        let lasts = self.inspected(&stage, scene).await?;
+        self.sweep().await?;
+        let outcome = self.on(&mut stage, scene, lasts).await;
         let step = "remove the test data";
         self.observer.started(step);
         match self.remove(&stage.tag, stage.admin()).await {
@@ -201,7 +205,32 @@ impl LoadTest<'_> {
         Ok(())
     }
 
-    async fn on(&self, stage: &mut Stage, scene: &Scene<'_>) -> Result<LoadOutcome, LoadError> {
+    /// How long the load will last. A script of the user's own is asked, with data of the same form as it will find:
+    /// so a script that k6 refuses is known before anything is made for it.
+    async fn inspected(&self, stage: &Stage, scene: &Scene<'_>) -> Result<Duration, LoadError> {
+        if self.plan.script.is_none() {
+            return Ok(self.plan.profile.duration.to_std());
+        }
+        let script = script::rehearse(self.plan, stage, self.catalogue.templates(), scene.work)?;
+        self.start(&script.path, scene).inspect().await
+    }
+
+    fn start<'a>(&'a self, script: &'a Path, scene: &Scene<'a>) -> Start<'a> {
+        Start {
+            program: &scene.tool.path,
+            script,
+            folder: scene.work,
+            plan: self.plan,
+            url: self.shop.url(),
+        }
+    }
+
+    async fn on(
+        &self,
+        stage: &mut Stage,
+        scene: &Scene<'_>,
+        lasts: Duration,
+    ) -> Result<LoadOutcome, LoadError> {
         let step = "make customers and products";
         self.observer.started(step);
         stage
@@ -211,18 +240,9 @@ impl LoadTest<'_> {
             .map_err(LoadError::Stage)?;
         self.observer.done(step, true);
         let script = script::write(self.plan, stage, self.catalogue.templates(), scene.work)?;
-        let start = Start {
-            program: &scene.tool.path,
-            script: &script.path,
-            folder: scene.work,
-            plan: self.plan,
-            url: self.shop.url(),
-        };
-        let lasts = match self.plan.script {
-            Some(_) => start.inspect().await?,
-            None => self.plan.profile.duration.to_std(),
-        };
-        let ran = self.load(&start, stage, lasts).await?;
+        let ran = self
+            .load(&self.start(&script.path, scene), stage, lasts)
+            .await?;
         Ok(self.conclude(ran, stage, &script, scene).await)
     }
 }

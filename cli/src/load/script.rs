@@ -57,6 +57,17 @@ pub(super) struct Script {
     pub(super) sha256: String,
 }
 
+/// Writes what k6 reads into a folder, as it will be once everything is made: with as many products, customers and
+/// accounts, none of which exist.
+pub(super) fn rehearse(
+    plan: &LoadPlan,
+    stage: &Stage,
+    templates: &Templates,
+    folder: &Path,
+) -> Result<Script, LoadError> {
+    write(plan, &stage.imagined(plan), templates, folder)
+}
+
 /// Writes what k6 reads into a folder.
 pub(super) fn write(
     plan: &LoadPlan,

@@ -73,6 +73,24 @@ impl Stage {
         &self.admin
     }
 
+    /// The same with products and accounts that do not exist, and with tokens of nobody.
+    pub(super) fn imagined(&self, plan: &LoadPlan) -> Self {
+        let products: Vec<Uuid> = (0..PRODUCTS).map(|_| Uuid::new_v4()).collect();
+        Self {
+            tag: self.tag.clone(),
+            catalogue: products.clone(),
+            products,
+            tokens: vec!["token".to_owned(); self.tokens.len()],
+            accounts: (0..accounts(plan))
+                .map(|number| Account {
+                    email: format!("{number}@load.test"),
+                    password: "password".to_owned(),
+                })
+                .collect(),
+            admin: String::new(),
+        }
+    }
+
     /// Makes what the plan needs. What was made before something failed stays, for [`test_data::remove`].
     pub(super) async fn set(&mut self, plan: &LoadPlan, shop: &Shop) -> Result<(), ShopError> {
         let flash = plan.profile.kind == LoadKind::FlashSale && plan.script.is_none();
@@ -108,8 +126,7 @@ impl Stage {
     }
 
     async fn register(&self, plan: &LoadPlan, shop: &Shop) -> Result<Vec<Account>, ShopError> {
-        let count = (plan.profile.logins_per_second * ACCOUNTS_A_LOGIN).max(1);
-        stream::iter(1..=count)
+        stream::iter(1..=accounts(plan))
             .map(async |number| {
                 let account = Account {
                     email: format!("{}-{number}@load.test", self.tag),
@@ -130,6 +147,11 @@ impl Stage {
             .try_collect()
             .await
     }
+}
+
+/// How many accounts there are to log in with.
+fn accounts(plan: &LoadPlan) -> u32 {
+    (plan.profile.logins_per_second * ACCOUNTS_A_LOGIN).max(1)
 }
 
 /// Products that everybody sees.

@@ -1,6 +1,6 @@
 //! The verdict of a load test. Pure: no clock, no file, and the same values give the same verdict for ever.
 
-use super::model::{Comparison, LoadReport, Reason};
+use super::model::{Comparison, LoadReport, Objective, Reason};
 use super::samples::GeneratorPoint;
 use super::summary::Measure;
 use super::verdict::Verdict;
@@ -132,42 +132,75 @@ fn failures(report: &LoadReport) -> Vec<Reason> {
             format!("{count} answers with status {status}"),
         );
     }
+    reasons.extend(objectives(report));
+    reasons
+}
+
+/// What is to be said of the objectives that do not hold, or of which that is not known.
+fn objectives(report: &LoadReport) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut shows_nothing = Vec::new();
     for objective in &report.objectives {
-        if objective.verdict == Verdict::Pass {
-            continue;
-        }
+        let (words, told) = told(objective);
         let Some(measured) = objective.measured else {
-            add(
-                Verdict::Unknown,
-                format!("{} was not measured", objective.name),
-            );
+            reasons.push(Reason {
+                verdict: Verdict::Unknown,
+                text: format!("{words} was not measured"),
+            });
             continue;
         };
-        let side = match objective.comparison {
-            Comparison::AtMost => "at most",
-            Comparison::AtLeast => "at least",
-        };
-        let unit = match objective.unit.as_str() {
-            "ratio" => String::new(),
-            unit => format!(" {unit}"),
-        };
-        let doubt = match (
+        let text = match (
             objective.verdict,
             objective.comparison.holds(measured, objective.limit),
         ) {
-            (Verdict::Fail, _) => "",
-            (_, true) => ", which shows nothing under less load",
-            (_, false) => ", which may be the load generator's doing",
+            (Verdict::Pass, _) => continue,
+            (Verdict::Unknown, true) => {
+                shows_nothing.push(words);
+                continue;
+            }
+            (Verdict::Fail, _) => told,
+            (Verdict::Unknown, false) => {
+                format!("{told}, which may be the load generator's doing")
+            }
         };
-        add(
-            objective.verdict,
-            format!(
-                "{} is {measured}{unit} and must be {side} {}{unit}{doubt}",
-                objective.name, objective.limit
+        reasons.push(Reason {
+            verdict: objective.verdict,
+            text,
+        });
+    }
+    if !shows_nothing.is_empty() {
+        reasons.push(Reason {
+            verdict: Verdict::Unknown,
+            text: format!(
+                "less than the whole load shows nothing about {}",
+                shows_nothing.join(", ")
             ),
-        );
+        });
     }
     reasons
+}
+
+/// What people call an objective, and in which relation to its limit what was measured is.
+fn told(objective: &Objective) -> (String, String) {
+    let side = match objective.comparison {
+        Comparison::AtMost => "at most",
+        Comparison::AtLeast => "at least",
+    };
+    let measure = Measure::named(&objective.name);
+    let words = match measure {
+        Some(measure) => measure.words(),
+        None => objective.name.as_str(),
+    };
+    let value = |value: f64| match measure {
+        Some(measure) => measure.told(value),
+        None => format!("{value} {}", objective.unit),
+    };
+    let measured = objective.measured.map_or_else(String::new, value);
+    let told = format!(
+        "{words} is {measured} and must be {side} {}",
+        value(objective.limit)
+    );
+    (words.to_owned(), told)
 }
 
 fn doubts(report: &LoadReport) -> Vec<Reason> {
@@ -181,10 +214,12 @@ fn doubts(report: &LoadReport) -> Vec<Reason> {
         (totals.requests == 0, "no request was measured".to_owned()),
         (
             totals.dropped_iterations > 0,
-            format!(
-                "{} iterations were dropped, so the load was not wholly offered",
-                totals.dropped_iterations
-            ),
+            match totals.dropped_iterations {
+                1 => "1 iteration was dropped, so the load was not wholly offered".to_owned(),
+                dropped => {
+                    format!("{dropped} iterations were dropped, so the load was not wholly offered")
+                }
+            },
         ),
         (
             report.generator.saturated == Some(true),

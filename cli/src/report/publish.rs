@@ -1,17 +1,18 @@
 //! Keeps a report in the repository and shows its figures in the README, between two markers.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::document::Report;
-use super::figures::{count, figure, milliseconds};
+use super::figures::{count, figure, milliseconds, percent};
 use super::manifest::Manifest;
 use super::markdown::escaped;
 use super::model::LoadReport;
 use super::store::{Folder, LEFT_OUT, PUBLISHED, Reports, SUMS, StoreError, write};
 use super::verdict::Verdict;
+use crate::drill::history::Figure;
+use crate::drill::report::{DrillReport, ScenarioSummary, show};
 
 /// Where the table begins in the README.
 pub const BEGIN: &str = "<!-- evidence:begin -->";
@@ -84,7 +85,7 @@ pub fn publish(
         }
     }
     let (kept, left_out) = keep(reports, folder, &report)?;
-    let table = table(&shown(reports)?, reports.root());
+    let table = table(reports)?;
     let new = replaced(&text, &table).map_err(|problem| PublishError::Markers {
         path: readme.to_owned(),
         problem,
@@ -169,69 +170,122 @@ fn same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
-/// The newest published report of each environment and profile.
-fn shown(reports: &Reports) -> Result<Vec<(Box<LoadReport>, PathBuf)>, StoreError> {
-    let mut seen = BTreeSet::new();
-    let mut shown = Vec::new();
+/// The newest published load test of each environment and profile, and the newest published drills of each environment
+/// and scenario.
+fn table(reports: &Reports) -> Result<String, StoreError> {
+    let mut loads = BTreeMap::new();
+    let mut drills = BTreeMap::new();
+    // The newest come first, and stay.
     for listed in reports
         .list()?
         .into_iter()
         .filter(|listed| listed.published)
     {
-        let Ok(Report::Load(report)) = listed.report else {
-            continue;
-        };
-        if seen.insert((report.environment.clone(), report.profile.name.clone())) {
-            let path = reports
-                .root()
-                .join(PUBLISHED)
-                .join(&listed.environment)
-                .join(&listed.id);
-            shown.push((report, path));
+        // Links in the README are relative to it, and the folder of reports stands beside it.
+        let link = format!(
+            "reports/{PUBLISHED}/{}/{}/report.md",
+            listed.environment, listed.id
+        );
+        match listed.report {
+            Ok(Report::Load(report)) => {
+                let place = (report.environment.clone(), report.profile.name.clone());
+                loads
+                    .entry(place)
+                    .or_insert_with(|| load_row(&report, &link));
+            }
+            Ok(Report::Drill(report)) => {
+                for scenario in &report.scenarios {
+                    let place = (report.origin.environment.clone(), scenario.scenario.clone());
+                    drills
+                        .entry(place)
+                        .or_insert_with(|| drill_row(&report, scenario, &link));
+                }
+            }
+            Err(_) => {}
         }
     }
-    shown.sort_by(|(one, _), (other, _)| {
-        (&one.environment, &one.profile.name).cmp(&(&other.environment, &other.profile.name))
-    });
-    Ok(shown)
-}
-
-fn table(shown: &[(Box<LoadReport>, PathBuf)], root: &Path) -> String {
-    let mut text = "| load test | verdict | requests/s | p50 | p95 | p99 | failed requests | orders, checked in Postgres | measured |\n\
-                    |---|---|---|---|---|---|---|---|---|\n"
-        .to_owned();
-    for (report, path) in shown {
-        let latency = |of: fn(&super::model::Latency) -> f64| {
-            report
-                .latency
-                .as_ref()
-                .map_or_else(|| "-".to_owned(), |latency| milliseconds(of(latency)))
-        };
-        // Links in the README are relative to it, and the folder of reports stands beside it.
-        let link = path
-            .strip_prefix(root)
-            .map_or_else(|_| path.clone(), |rest| Path::new("reports").join(rest));
-        // Writing to a text cannot fail.
-        let _ = writeln!(
-            text,
-            "| `{}` on `{}`, {} users, {} s | {} | {} | {} | {} | {} | {} | {} | [{}]({}/report.md), commit {} |",
-            report.profile.name,
-            report.environment,
-            count(report.profile.vus.into()),
-            figure(report.totals.offered_seconds),
-            report.verdict,
-            figure(report.totals.requests_per_second),
-            latency(|latency| latency.p50),
-            latency(|latency| latency.p95),
-            latency(|latency| latency.p99),
-            count(report.totals.failed_requests),
-            books(report),
-            report.started_at.date(),
-            link.display(),
-            escaped(&report.software.commit),
+    let mut tables = Vec::new();
+    if !loads.is_empty() {
+        tables.push(
+            "| load test | verdict | requests/s | p50 | p95 | p99 | failed requests | orders, checked in Postgres | measured |\n\
+             |---|---|---|---|---|---|---|---|---|\n"
+                .to_owned()
+                + &loads.into_values().collect::<String>(),
         );
     }
-    text
+    if !drills.is_empty() {
+        tables.push(
+            "| drill | verdict | runs | violations | writable again | first order | longest time without an order | failed orders | measured |\n\
+             |---|---|---|---|---|---|---|---|---|\n"
+                .to_owned()
+                + &drills.into_values().collect::<String>(),
+        );
+    }
+    Ok(tables.join("\n"))
+}
+
+fn load_row(report: &LoadReport, link: &str) -> String {
+    let latency = |of: fn(&super::model::Latency) -> f64| {
+        report
+            .latency
+            .as_ref()
+            .map_or_else(|| "-".to_owned(), |latency| milliseconds(of(latency)))
+    };
+    format!(
+        "| `{}` on `{}`, {} users, {} s | {} | {} | {} | {} | {} | {} | {} | [{}]({link}), commit {} |\n",
+        report.profile.name,
+        report.environment,
+        count(report.profile.vus.into()),
+        figure(report.totals.offered_seconds),
+        report.verdict,
+        figure(report.totals.requests_per_second),
+        latency(|latency| latency.p50),
+        latency(|latency| latency.p95),
+        latency(|latency| latency.p99),
+        count(report.totals.failed_requests),
+        books(report),
+        report.started_at.date(),
+        escaped(&report.software.commit),
+    )
+}
+
+/// A scenario over its runs: medians, and the worst in parentheses.
+fn drill_row(report: &DrillReport, scenario: &ScenarioSummary, link: &str) -> String {
+    let spread = |figure: Figure| {
+        let Some(spread) = scenario.figures.get(&figure) else {
+            return "-".to_owned();
+        };
+        if spread.p50 == spread.max {
+            return show(figure, spread.max);
+        }
+        format!(
+            "{} (at most {})",
+            show(figure, spread.p50),
+            show(figure, spread.max)
+        )
+    };
+    let of_scenario = report
+        .runs
+        .iter()
+        .filter(|run| run.scenario == scenario.scenario);
+    let verdict = Verdict::all(of_scenario.map(|run| run.verdict));
+    let violations = match (scenario.violations, scenario.violation_bound) {
+        (0, Some(bound)) => format!("0 (95 % sure: at most {} of runs)", percent(bound)),
+        (0, None) => "not known".to_owned(),
+        (violations, _) => format!("**{violations}**"),
+    };
+    format!(
+        "| `{}` on `{}` | {verdict} | {} | {violations} | {} | {} | {} | {} | [{}]({link}), commit {} |\n",
+        escaped(&scenario.scenario),
+        report.origin.environment,
+        scenario.runs,
+        spread(Figure::Writable),
+        spread(Figure::FirstOrder),
+        spread(Figure::OrderGap),
+        spread(Figure::FailedOrders),
+        report.origin.started_at.date(),
+        escaped(&report.origin.software.commit),
+    )
 }
 
 fn books(report: &LoadReport) -> String {

@@ -85,6 +85,26 @@ impl Measure {
         Self::ALL.into_iter().find(|measure| measure.name() == name)
     }
 
+    /// What people call it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::RequestsPerSecond => "requests a second",
+            Self::ErrorRatio => "the share of failed requests",
+            Self::LatencyP50 => "p50",
+            Self::LatencyP95 => "p95",
+            Self::LatencyP99 => "p99",
+        }
+    }
+
+    /// A value of it as people read it.
+    pub fn told(self, value: f64) -> String {
+        match self {
+            Self::RequestsPerSecond => format!("{value:.0}"),
+            Self::ErrorRatio => super::figures::percent(value),
+            _ => super::figures::milliseconds(value),
+        }
+    }
+
     /// The unit of its values.
     pub const fn unit(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use uuid::Uuid;
 
 use crate::environment::Environment;
@@ -180,6 +180,8 @@ impl Auditor {
                 .bind(parameter)
                 .fetch_one(&mut connection)
                 .await?;
+            // The answer is there; a server that would not be told good-bye has it all the same.
+            let _ = connection.close().await;
             Ok(row)
         };
         tokio::time::timeout(PATIENCE, asked)

@@ -62,6 +62,9 @@ impl Auditor {
                 .fetch_all(&mut *moment)
                 .await?;
             let orders = rows.iter().map(order).collect::<Result<_, _>>()?;
+            moment.rollback().await?;
+            // What was asked for is there: a server that would not be told good-bye has it all the same.
+            let _ = connection.close().await;
             Ok(TestBooks {
                 orders,
                 products: stock,

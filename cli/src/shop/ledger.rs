@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
@@ -129,6 +130,7 @@ impl Ledger {
                 .bind(tag)
                 .fetch_all(&mut connection)
                 .await?;
+            let _ = connection.close().await;
             let orders: Result<Vec<LedgerOrder>, sqlx::Error> = rows.iter().map(order).collect();
             Ok(orders?)
         };

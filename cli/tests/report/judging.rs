@@ -73,15 +73,15 @@ fn a_good_run_passes_without_reasons() {
 fn what_does_not_hold_fails_and_is_named() {
     let cases: [Case<'_>; 6] = [
         (
-            "latencyP95 is 2000 ms and must be at most 200 ms",
+            "p95 is 2,000 ms and must be at most 200 ms",
             &|_, samples| slow(samples),
         ),
         (
-            "requestsPerSecond is 10 1/s and must be at least 11 1/s",
+            "requests a second is 10 and must be at least 11",
             &|facts, _| facts.limits[0].limit = 11.0,
         ),
         (
-            "errorRatio is 0.00990099 and must be at most 0",
+            "the share of failed requests is 0.99 % and must be at most 0 %",
             &|_, samples| {
                 samples.request(3, "GET /echo", 0, true, Duration::ZERO);
             },
@@ -119,7 +119,7 @@ fn what_does_not_hold_fails_and_is_named() {
 fn load_that_was_not_really_offered_shows_nothing() {
     let cases: [Case<'_>; 8] = [
         ("interrupted", &|facts, _| facts.interrupted = true),
-        ("1 iterations were dropped", &|_, samples| {
+        ("1 iteration was dropped", &|_, samples| {
             samples.dropped_iterations = 1;
         }),
         ("out of CPU", &|_, samples| {

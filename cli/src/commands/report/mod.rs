@@ -8,7 +8,7 @@ mod verify;
 
 use super::Context;
 use crate::args::{ReportArgs, ReportCommand};
-use crate::report::{ReadReportError, Report, Reports, StoreError, Verdict, report_schema};
+use crate::report::{ReadReportError, Reports, StoreError, Verdict, report_schema};
 use crate::ui::{Cell, ExitCode, Failure, Tone};
 
 /// Runs a command about reports.
@@ -70,18 +70,5 @@ fn unreadable(error: &StoreError) -> &'static str {
             ..
         } => "made by a newer shopctl",
         _ => "not readable",
-    }
-}
-
-/// The load test of a report.
-fn load_of(report: Report) -> Result<Box<crate::report::LoadReport>, Failure> {
-    match report {
-        Report::Load(report) => Ok(report),
-        Report::Drill(report) => Err(Failure::new(format!(
-            "failed to compare {}: it is a report of drills",
-            report.origin.id
-        ))
-        .hint("reports of load tests can be compared")
-        .exit(ExitCode::Usage)),
     }
 }

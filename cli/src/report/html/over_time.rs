@@ -8,16 +8,26 @@ use crate::report::summary::Measure;
 
 /// The charts of a load test, the most telling first.
 pub(super) fn charts(report: &LoadReport) -> Vec<Chart> {
+    let series = whole_seconds(report);
     [
-        latency(report),
-        rate(report),
-        errors(report),
-        cpu(report),
-        stock(report),
+        latency(report, series),
+        rate(report, series),
+        errors(report, series),
+        cpu(series),
+        stock(series),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Without the second in which the load ended: what was done in a part of it would look like a shop that broke down.
+fn whole_seconds(report: &LoadReport) -> &[Second] {
+    let whole = report.totals.offered_seconds.floor();
+    match report.series.split_last() {
+        Some((last, before)) if before.len() > 1 && f64::from(last.second) >= whole => before,
+        _ => &report.series,
+    }
 }
 
 fn line(
@@ -42,8 +52,7 @@ fn filled(line: Line) -> Line {
     }
 }
 
-fn latency(report: &LoadReport) -> Option<Chart> {
-    let series = &report.series;
+fn latency(report: &LoadReport, series: &[Second]) -> Option<Chart> {
     let lines = vec![
         line(
             "p99",
@@ -78,8 +87,7 @@ fn latency(report: &LoadReport) -> Option<Chart> {
     )
 }
 
-fn rate(report: &LoadReport) -> Option<Chart> {
-    let series = &report.series;
+fn rate(report: &LoadReport, series: &[Second]) -> Option<Chart> {
     let requests = values(series, |second| Some(second.requests as f64));
     let mut lines = vec![filled(line("requests", "c1", requests, Condense::Mean))];
     if report.totals.orders > 0 {
@@ -94,11 +102,11 @@ fn rate(report: &LoadReport) -> Option<Chart> {
     chart(title, "/s", Scale::Linear, lines, &limits)
 }
 
-fn errors(report: &LoadReport) -> Option<Chart> {
+fn errors(report: &LoadReport, series: &[Second]) -> Option<Chart> {
     if report.totals.failed_requests == 0 {
         return None;
     }
-    let errors = values(&report.series, |second| Some(second.errors as f64));
+    let errors = values(series, |second| Some(second.errors as f64));
     let lines = vec![filled(line(
         "failed requests",
         "bad",
@@ -108,8 +116,8 @@ fn errors(report: &LoadReport) -> Option<Chart> {
     chart("Failed requests a second", "/s", Scale::Linear, lines, &[])
 }
 
-fn cpu(report: &LoadReport) -> Option<Chart> {
-    let values = values(&report.series, |second| second.cpu);
+fn cpu(series: &[Second]) -> Option<Chart> {
+    let values = values(series, |second| second.cpu);
     let lines = vec![filled(line("CPU", "c2", values, Condense::Mean))];
     chart(
         "The shop's CPU, all processes together",
@@ -120,8 +128,8 @@ fn cpu(report: &LoadReport) -> Option<Chart> {
     )
 }
 
-fn stock(report: &LoadReport) -> Option<Chart> {
-    let left = carried(values(&report.series, |second| {
+fn stock(series: &[Second]) -> Option<Chart> {
+    let left = carried(values(series, |second| {
         second.stock_left.map(|left| left as f64)
     }));
     let lines = vec![filled(line("stock", "c4", left, Condense::Mean))];

@@ -1,0 +1,259 @@
+//! Tells a real change between two reports of drills from noise.
+//!
+//! Runs of one scenario are independent of each other, and few. A figure is called better or worse only if every run
+//! of one report lies beyond every run of the other: with four runs on either side this happens by chance in 2 of
+//! C(8, 4) = 70 orders, less than 3 % (the extreme case of the rank-sum test of F. Wilcoxon, "Individual Comparisons by
+//! Ranking Methods", Biometrics Bulletin 1(6), 1945). Fewer runs show nothing; the figures are told all the same.
+//!
+//! Pure.
+
+use serde::Serialize;
+
+use super::history::Figure;
+use super::report::DrillReport;
+use crate::report::{Finding, Side};
+
+/// The fewest runs of a scenario, on either side, that say something.
+const FEWEST: usize = 4;
+
+/// The figures that are compared.
+const COMPARED: [Figure; 7] = [
+    Figure::Detected,
+    Figure::Promoted,
+    Figure::Writable,
+    Figure::FirstOrder,
+    Figure::SteadyAgain,
+    Figure::OrderGap,
+    Figure::FailedOrders,
+];
+
+/// What two reports of drills differ in. The second is compared with the first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparingDrills {
+    /// The first.
+    pub before: Side,
+    /// The second.
+    pub after: Side,
+    /// Why the two cannot be blamed on the shop alone; empty: they ran under the same conditions.
+    pub differences: Vec<String>,
+    /// The figures of the scenarios that both have.
+    pub figures: Vec<DrillChange>,
+}
+
+/// What became of a figure of a scenario: microseconds, or a count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillChange {
+    /// The scenario.
+    pub scenario: String,
+    /// The figure.
+    pub figure: Figure,
+    /// Before.
+    pub before: Runs,
+    /// After.
+    pub after: Runs,
+    /// What the runs show.
+    pub finding: Finding,
+}
+
+/// A figure over the runs in which it was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Runs {
+    /// How many there are.
+    pub runs: usize,
+    /// The smallest.
+    pub least: u64,
+    /// The median, by the nearest rank.
+    pub p50: u64,
+    /// The largest.
+    pub most: u64,
+}
+
+impl Runs {
+    fn of(mut values: Vec<u64>) -> Option<Self> {
+        values.sort_unstable();
+        Some(Self {
+            runs: values.len(),
+            least: *values.first()?,
+            p50: *values.get(values.len().div_ceil(2) - 1)?,
+            most: *values.last()?,
+        })
+    }
+}
+
+/// Compares two reports of drills.
+pub fn compare_drills(before: &DrillReport, after: &DrillReport) -> ComparingDrills {
+    let figures = after
+        .scenarios
+        .iter()
+        .flat_map(|scenario| {
+            COMPARED
+                .into_iter()
+                .filter_map(|figure| change(&scenario.scenario, figure, before, after))
+        })
+        .collect();
+    ComparingDrills {
+        before: side(before),
+        after: side(after),
+        differences: differences(before, after),
+        figures,
+    }
+}
+
+fn side(report: &DrillReport) -> Side {
+    Side {
+        id: report.origin.id.clone(),
+        verdict: report.verdict,
+        commit: report.origin.software.commit.clone(),
+    }
+}
+
+fn change(
+    scenario: &str,
+    figure: Figure,
+    before: &DrillReport,
+    after: &DrillReport,
+) -> Option<DrillChange> {
+    let runs = |report: &DrillReport| {
+        Runs::of(
+            report
+                .runs
+                .iter()
+                .filter(|run| run.scenario == scenario)
+                .filter_map(|run| run.judgement.figures.get(figure))
+                .collect(),
+        )
+    };
+    let (before, after) = (runs(before)?, runs(after)?);
+    let finding = if before.runs < FEWEST || after.runs < FEWEST {
+        Finding::TooFewData
+    } else if after.most < before.least {
+        Finding::Faster
+    } else if after.least > before.most {
+        Finding::Slower
+    } else {
+        Finding::NoDifference
+    };
+    Some(DrillChange {
+        scenario: scenario.to_owned(),
+        figure,
+        before,
+        after,
+        finding,
+    })
+}
+
+fn differences(before: &DrillReport, after: &DrillReport) -> Vec<String> {
+    let (one, other) = (&before.origin, &after.origin);
+    [
+        (one.target != other.target, "they ran on different targets"),
+        (
+            one.environment != other.environment
+                || one.environment_sha256 != other.environment_sha256,
+            "their environments differ",
+        ),
+        (one.vus != other.vus, "their load in the background differs"),
+        (
+            one.hardware != other.hardware,
+            "they ran on different machines",
+        ),
+    ]
+    .into_iter()
+    .filter(|(differs, _)| *differs)
+    .map(|(_, what)| what.to_owned())
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+
+    use super::*;
+    use crate::drill::report::DrillFacts;
+    use crate::environment::Target;
+    use crate::report::{Hardware, LoadAverages, Software};
+
+    fn runs(values: &[u64]) -> Runs {
+        Runs::of(values.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn runs_are_summed_up_by_the_nearest_rank() {
+        assert_eq!(
+            runs(&[5, 1, 3, 2]),
+            Runs {
+                runs: 4,
+                least: 1,
+                p50: 2,
+                most: 5
+            }
+        );
+        assert_eq!(Runs::of(Vec::new()), None);
+    }
+
+    fn facts() -> DrillFacts {
+        DrillFacts {
+            id: "20261121T120000Z-redis-master".to_owned(),
+            environment: "local".to_owned(),
+            target: Target::Local,
+            profile: "default".to_owned(),
+            vus: 50,
+            started_at: OffsetDateTime::UNIX_EPOCH,
+            ended_at: OffsetDateTime::UNIX_EPOCH,
+            cut_short: None,
+            software: Software::default(),
+            hardware: Hardware::default(),
+            environment_sha256: String::new(),
+            load_average: LoadAverages::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn report(gaps: &[u64]) -> DrillReport {
+        let histories: Vec<_> = gaps
+            .iter()
+            .map(|_| {
+                (
+                    "timeline.jsonl.zst".to_owned(),
+                    crate::drill::sample::honest(),
+                )
+            })
+            .collect();
+        let mut report = DrillReport::assemble(facts(), &histories);
+        for (run, gap) in report.runs.iter_mut().zip(gaps) {
+            run.judgement.figures.order_gap = Some(*gap);
+        }
+        report
+    }
+
+    fn found(before: &[u64], after: &[u64]) -> Finding {
+        compare_drills(&report(before), &report(after))
+            .figures
+            .into_iter()
+            .find(|change| change.figure == Figure::OrderGap)
+            .unwrap()
+            .finding
+    }
+
+    #[test]
+    fn only_runs_that_lie_wholly_apart_are_called_a_change() {
+        assert_eq!(found(&[1, 2, 3, 4], &[5, 6, 7, 8]), Finding::Slower);
+        assert_eq!(found(&[5, 6, 7, 8], &[1, 2, 3, 4]), Finding::Faster);
+        assert_eq!(found(&[1, 2, 3, 6], &[5, 7, 8, 9]), Finding::NoDifference);
+        assert_eq!(found(&[1, 2, 3], &[5, 6, 7]), Finding::TooFewData);
+    }
+
+    #[test]
+    fn what_else_differs_is_named() {
+        let one = report(&[1]);
+        let mut other = one.clone();
+        assert!(compare_drills(&one, &other).differences.is_empty());
+        other.origin.vus += 1;
+        assert_eq!(
+            compare_drills(&one, &other).differences,
+            ["their load in the background differs"]
+        );
+    }
+}
