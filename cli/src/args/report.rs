@@ -98,7 +98,7 @@ Examples:
 
 const COMPARE: &str = "\
 Says faster or slower only where the data of the two runs show it (block bootstrap, 95 %), and warns where the runs
-did not have the same conditions. To be sure of a small change, run both more than once. Of two reports of drills each
+did not have the same conditions. A machine that is busy with something else is not noticed: run both more than once. Of two reports of drills each
 scenario's runs are compared.
 
 Examples:

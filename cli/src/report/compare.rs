@@ -91,8 +91,8 @@ impl Finding {
     /// As people say it.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Faster => "faster",
-            Self::Slower => "slower",
+            Self::Faster => "faster in this run",
+            Self::Slower => "slower in this run",
             Self::NoDifference => "no difference that the data show",
             Self::TooFewData => "too few data",
         }

@@ -85,7 +85,15 @@ pub(in crate::commands) fn changes(figures: &[DrillChange]) -> Table {
             words(change.figure).into(),
             over_runs(change.figure, change.before).into(),
             over_runs(change.figure, change.after).into(),
-            finding(change.finding),
+            Cell::toned(
+                match change.finding {
+                    Finding::Faster => "better",
+                    Finding::Slower => "worse",
+                    Finding::NoDifference => "no difference",
+                    Finding::TooFewData => "too few runs",
+                },
+                tone(change.finding),
+            ),
         ]);
     }
     table
@@ -130,7 +138,7 @@ fn text(comparing: &Comparing) -> String {
                     |[low, high]| format!("{} to {}", signed_percent(low), signed_percent(high)),
                 )
                 .into(),
-            finding(change.finding),
+            Cell::toned(change.finding.words(), tone(change.finding)),
         ]);
     }
     format!(
@@ -140,14 +148,13 @@ fn text(comparing: &Comparing) -> String {
     )
 }
 
-fn finding(finding: Finding) -> Cell {
-    let tone = match finding {
+fn tone(finding: Finding) -> Tone {
+    match finding {
         Finding::Faster => Tone::Good,
         Finding::Slower => Tone::Bad,
         Finding::NoDifference => Tone::Plain,
         Finding::TooFewData => Tone::Doubtful,
-    };
-    Cell::toned(finding.words(), tone)
+    }
 }
 
 fn signed_percent(ratio: f64) -> String {
