@@ -52,7 +52,7 @@ Profiles:
   flash-sale   everybody wants one of a few pieces at the same moment
   soak         as browse, for long
   open         as browse, but rounds begin at a constant rate however slow the answers are
-  null         users who ask for nothing: what k6 and this machine can do at all
+  null         users who ask for nothing: what of a latency is k6's and this machine's own
 
 A script of your own finds the shop in __ENV.SHOP_URL, and in the file of __ENV.SHOP_DATA (JSON) the `tokens` of its
 customers, one a user, the `products` that they may order, and `accounts` to log in with. For each order it should

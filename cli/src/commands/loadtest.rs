@@ -81,6 +81,7 @@ fn load_failure(error: LoadError) -> Failure {
             "`shopctl status` shows what runs, `shopctl up` brings it up; nothing was loaded",
         ),
         LoadError::Busy { .. } => failure.hint("wait for it to end: two would measure each other"),
+        LoadError::Interrupted => failure.exit(ExitCode::Unknown),
         LoadError::NoScript { .. } => failure
             .exit(ExitCode::Usage)
             .hint("--script names a file that k6 can run; nothing was loaded"),

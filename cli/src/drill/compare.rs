@@ -2,7 +2,7 @@
 //!
 //! Runs of one scenario are independent of each other, and few. A figure is called better or worse only if every run
 //! of one report lies beyond every run of the other: with four runs on either side this happens by chance in 2 of
-//! C(8, 4) = 70 orders, less than 3 % (the extreme case of the rank-sum test of F. Wilcoxon, "Individual Comparisons by
+//! C(8, 4) = 70 orders, less than 3 %, for each figure (the extreme case of the rank-sum test of F. Wilcoxon, "Individual Comparisons by
 //! Ranking Methods", Biometrics Bulletin 1(6), 1945). Fewer runs show nothing; the figures are told all the same.
 //!
 //! Pure.
@@ -57,30 +57,36 @@ pub struct DrillChange {
     pub finding: Finding,
 }
 
-/// A figure over the runs in which it was measured.
+/// A figure over the runs whose fault took place. What never came (`None`) is worse than anything that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Runs {
     /// How many there are.
     pub runs: usize,
     /// The smallest.
-    pub least: u64,
+    pub least: Option<u64>,
     /// The median, by the nearest rank.
-    pub p50: u64,
+    pub p50: Option<u64>,
     /// The largest.
-    pub most: u64,
+    pub most: Option<u64>,
 }
 
 impl Runs {
-    fn of(mut values: Vec<u64>) -> Option<Self> {
-        values.sort_unstable();
-        Some(Self {
+    /// None if there is no run, or if the figure came in none of them.
+    fn of(mut values: Vec<Option<u64>>) -> Option<Self> {
+        values.sort_unstable_by_key(|value| worst_if_missing(*value));
+        let runs = Self {
             runs: values.len(),
             least: *values.first()?,
             p50: *values.get(values.len().div_ceil(2) - 1)?,
             most: *values.last()?,
-        })
+        };
+        runs.least.map(|_| runs)
     }
+}
+
+fn worst_if_missing(value: Option<u64>) -> u64 {
+    value.unwrap_or(u64::MAX)
 }
 
 /// Compares two reports of drills.
@@ -122,16 +128,17 @@ fn change(
                 .runs
                 .iter()
                 .filter(|run| run.scenario == scenario)
-                .filter_map(|run| run.judgement.figures.get(figure))
+                .filter(|run| run.faults.iter().any(|fault| fault.confirmed))
+                .map(|run| run.judgement.figures.get(figure))
                 .collect(),
         )
     };
     let (before, after) = (runs(before)?, runs(after)?);
     let finding = if before.runs < FEWEST || after.runs < FEWEST {
         Finding::TooFewData
-    } else if after.most < before.least {
+    } else if worst_if_missing(after.most) < worst_if_missing(before.least) {
         Finding::Faster
-    } else if after.least > before.most {
+    } else if worst_if_missing(after.least) > worst_if_missing(before.most) {
         Finding::Slower
     } else {
         Finding::NoDifference
@@ -176,7 +183,7 @@ mod tests {
     use crate::report::{Hardware, LoadAverages, Software};
 
     fn runs(values: &[u64]) -> Runs {
-        Runs::of(values.to_vec()).unwrap()
+        Runs::of(values.iter().copied().map(Some).collect()).unwrap()
     }
 
     #[test]
@@ -185,12 +192,39 @@ mod tests {
             runs(&[5, 1, 3, 2]),
             Runs {
                 runs: 4,
-                least: 1,
-                p50: 2,
-                most: 5
+                least: Some(1),
+                p50: Some(2),
+                most: Some(5)
             }
         );
         assert_eq!(Runs::of(Vec::new()), None);
+        assert_eq!(Runs::of(vec![None, None]), None);
+        let never = Runs::of(vec![None, Some(1), None]).unwrap();
+        assert_eq!((never.least, never.p50, never.most), (Some(1), None, None));
+    }
+
+    #[test]
+    fn a_shop_that_never_came_back_is_not_better_than_a_slow_one() {
+        let slow = report(&[5, 6, 7, 8, 9, 9, 9, 9]);
+        let mut broken = report(&[1, 2, 3, 4, 1, 2, 3, 4]);
+        for run in &mut broken.runs[4..] {
+            run.judgement.figures.order_gap = None;
+        }
+        let gap = |before: &DrillReport, after: &DrillReport| {
+            compare_drills(before, after)
+                .figures
+                .into_iter()
+                .find(|change| change.figure == Figure::OrderGap)
+                .unwrap()
+        };
+        assert_eq!(gap(&slow, &broken).finding, Finding::NoDifference);
+        for run in &mut broken.runs {
+            run.faults.clear();
+        }
+        assert!(
+            compare_drills(&slow, &broken).figures.is_empty(),
+            "what was not broken is not compared"
+        );
     }
 
     fn facts() -> DrillFacts {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::drive::Ran;
-use super::generator::SUMMARY;
+use super::generator::{Expected, SUMMARY};
 use super::measure::Gathered;
 use super::run::{LoadOutcome, LoadTest, Scene};
 use super::script::Script;
@@ -13,6 +13,10 @@ use super::stage::Stage;
 use super::{books, machine};
 use crate::environment::LoadKind;
 use crate::report::{Books, LoadAverages, LoadFacts, Profile};
+use crate::supervisor::Client;
+
+/// How long the supervisor may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 impl LoadTest<'_> {
     /// Reads the books and puts everything together.
@@ -22,6 +26,7 @@ impl LoadTest<'_> {
         stage: &Stage,
         script: &Script,
         scene: &Scene<'_>,
+        expected: Expected,
     ) -> LoadOutcome {
         let after = machine::load_average();
         let Ran {
@@ -29,7 +34,7 @@ impl LoadTest<'_> {
             interrupted,
             mut notes,
         } = ran;
-        let books = self.books(stage, &gathered, interrupted).await;
+        let books = self.books(stage, &gathered, interrupted, expected).await;
         if gathered.told().unreadable() > 0 {
             notes.push(format!(
                 "{} lines of the script begin with `order` and are no orders",
@@ -45,6 +50,16 @@ impl LoadTest<'_> {
         };
         let (limits, left_out) = self.plan.limits(&self.environment.objectives.load);
         notes.extend(left_out);
+        let mut software = machine::software(self.catalogue, scene.tool.version.clone());
+        if let Some(commit) = self.commit_of_the_shop().await
+            && commit != software.commit
+        {
+            notes.push(format!(
+                "the shop that runs was built from commit {commit}, this shopctl from {}",
+                software.commit
+            ));
+            software.commit = commit;
+        }
         let started_at = moment(started);
         let mut samples = gathered.into_samples(offered, f64::from(machine::cores()));
         samples.books = books;
@@ -53,11 +68,11 @@ impl LoadTest<'_> {
                 id: scene.id.to_owned(),
                 environment: self.environment.name.to_string(),
                 target: self.environment.target,
-                profile: self.profile(script),
+                profile: self.profile(script, expected),
                 started_at,
                 ended_at: moment(last),
                 interrupted,
-                software: machine::software(self.catalogue, scene.tool.version.clone()),
+                software,
                 hardware: machine::hardware(),
                 environment_sha256: machine::environment_sha256(self.environment),
                 load_average: LoadAverages {
@@ -72,14 +87,20 @@ impl LoadTest<'_> {
         }
     }
 
-    async fn books(&self, stage: &Stage, gathered: &Gathered, interrupted: bool) -> Books {
+    async fn books(
+        &self,
+        stage: &Stage,
+        gathered: &Gathered,
+        interrupted: bool,
+        expected: Expected,
+    ) -> Books {
         if !self.plan.orders() {
             return Books::NotNeeded;
         }
         // Whoever was interrupted in the midst of an order never heard what became of it.
         let unsettled = gathered.told().unsettled()
             + if interrupted {
-                u64::from(self.plan.profile.vus)
+                u64::from(expected.vus)
             } else {
                 0
             };
@@ -99,6 +120,7 @@ impl LoadTest<'_> {
                     orders: books.orders,
                     products: books.products,
                     unsettled,
+                    unsettled_keys: gathered.told().unsettled_keys(),
                 }
             }
             Err(error) => {
@@ -109,13 +131,22 @@ impl LoadTest<'_> {
         }
     }
 
-    fn profile(&self, script: &Script) -> Profile {
+    /// What the running shop was built from, as its supervisor says.
+    async fn commit_of_the_shop(&self) -> Option<String> {
+        let asked = async {
+            let mut client = Client::connect(self.folder.run_dir()).await.ok()?;
+            Some(client.status().await.ok()?.commit)
+        };
+        tokio::time::timeout(ANSWER, asked).await.ok()?
+    }
+
+    fn profile(&self, script: &Script, expected: Expected) -> Profile {
         let profile = &self.plan.profile;
         let flash = profile.kind == LoadKind::FlashSale && self.plan.script.is_none();
         Profile {
             name: self.plan.name.clone(),
             kind: profile.kind,
-            vus: profile.vus,
+            vus: expected.vus,
             duration_seconds: profile.duration.seconds(),
             rate: profile.rate.filter(|_| profile.kind == LoadKind::Open),
             think_time_milliseconds: profile.think_time.milliseconds(),

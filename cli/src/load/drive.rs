@@ -19,6 +19,8 @@ use crate::target::local::status;
 
 /// How often processes are looked at and a tick is told.
 const TICK: Duration = Duration::from_secs(1);
+/// How long k6 may take until its users begin, and for what a script does before and after them: a minute each.
+const START_PATIENCE: Duration = Duration::from_secs(180);
 /// How long k6 may take to end after it was asked to, or after its time.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// A look at the shop that takes longer is given up: the next one comes soon.
@@ -53,7 +55,7 @@ impl LoadTest<'_> {
         let mut last_look = Instant::now();
         let mut tick = tokio::time::interval_at(last_look + TICK, TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut deadline = Instant::now() + lasts + GRACE + END_PATIENCE;
+        let mut deadline = Instant::now() + START_PATIENCE + lasts + GRACE + END_PATIENCE;
         let ended = loop {
             tokio::select! {
                 lines = generator.measurements.next() => {

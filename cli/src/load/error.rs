@@ -87,6 +87,9 @@ pub enum LoadError {
         /// k6's own words, a line each.
         said: Vec<String>,
     },
+    /// It was to end before it had begun.
+    #[error("interrupted before anything was loaded")]
+    Interrupted,
     /// The books could not be asked for what earlier tests left.
     #[error(transparent)]
     Audit(#[from] AuditError),

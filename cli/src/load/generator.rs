@@ -20,6 +20,12 @@ use super::plan::LoadPlan;
 
 /// k6 writes in bursts, and must not wait for us in between.
 const PIPE_BYTES: usize = 1 << 20;
+/// How long k6 may take to read a script.
+const INSPECTION: Duration = Duration::from_secs(30);
+/// What k6 gives requests under way at the end, unless a script says otherwise.
+const GRACEFUL_STOP: Duration = Duration::from_secs(30);
+/// How long a script may take that does not say how long it takes.
+const LONGEST: Duration = Duration::from_hours(24);
 /// How many different things that k6 says are kept.
 const MOST_SAID: usize = 20;
 
@@ -41,6 +47,15 @@ pub(super) struct Start<'a> {
     pub(super) plan: &'a LoadPlan,
     /// Where the shop is.
     pub(super) url: &'a str,
+}
+
+/// What a load will be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// How long it lasts at most.
+    pub(super) lasts: Duration,
+    /// How many users there are at most.
+    pub(super) vus: u32,
 }
 
 /// A k6 that runs.
@@ -113,33 +128,55 @@ impl Start<'_> {
         command
     }
 
-    /// Lets k6 read the script without running it; gives how long the script will take at most.
-    pub(super) async fn inspect(&self) -> Result<Duration, LoadError> {
-        let output = self
-            .command(&["inspect", "--execution-requirements", "--log-format=raw"])
+    /// Lets k6 read the script without running it.
+    pub(super) async fn inspect(&self) -> Result<Expected, LoadError> {
+        let mut command =
+            self.command(&["inspect", "--execution-requirements", "--log-format=raw"]);
+        command
             .arg(self.script)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .output()
+            .process_group(0);
+        end_with_us(&mut command);
+        let refused = |said| LoadError::Refused {
+            script: self.script.to_owned(),
+            said,
+        };
+        let output = tokio::time::timeout(INSPECTION, command.output())
             .await
+            .map_err(|_| {
+                let seconds = INSPECTION.as_secs();
+                refused(vec![format!(
+                    "it was not read within {seconds} s: what stands outside of functions must end"
+                )])
+            })?
             .map_err(|source| self.not_started(source))?;
         if !output.status.success() {
-            return Err(LoadError::Refused {
-                script: self.script.to_owned(),
-                said: String::from_utf8_lossy(&output.stderr)
-                    .lines()
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(refused(
+                said.lines()
                     .map(|line| line.trim_end().to_owned())
                     .filter(|line| !line.is_empty())
                     .collect(),
-            });
+            ));
         }
         let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        // Seconds, or a text such as "1m30s" in other versions: then the length is not known, which only a bar misses.
-        let seconds = told["totalDuration"]
-            .as_str()
-            .and_then(duration)
-            .unwrap_or(self.plan.profile.duration.to_std());
-        Ok(seconds)
+        let plan = self.plan;
+        let said = told["totalDuration"].as_str().and_then(duration);
+        // k6 does not let itself be told here what the command line says.
+        let wished = plan
+            .duration_wished
+            .then(|| plan.profile.duration.to_std() + GRACEFUL_STOP);
+        let said_vus = told["maxVUs"]
+            .as_u64()
+            .and_then(|vus| u32::try_from(vus).ok());
+        Ok(Expected {
+            lasts: said.max(wished).unwrap_or(LONGEST),
+            vus: match said_vus {
+                Some(vus) if !plan.vus_wished => vus,
+                _ => plan.profile.vus,
+            },
+        })
     }
 
     fn not_started(&self, source: io::Error) -> LoadError {
@@ -160,8 +197,9 @@ impl Start<'_> {
             .arg("--log-format=raw")
             .arg("--console-output")
             .arg(&console.path)
-            .arg("--out")
-            .arg(format!("csv={}", measurements.path.display()));
+            // In a variable: behind `csv=` a path with another `=` would be taken for options.
+            .env("K6_CSV_FILENAME", &measurements.path)
+            .args(["--out", "csv"]);
         if self.plan.script.is_some() {
             let profile = &self.plan.profile;
             command

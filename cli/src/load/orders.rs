@@ -42,11 +42,12 @@ impl OrdersTold {
             return self.strange("no number");
         };
         if status != 201 {
-            // A refusal is an outcome. So is a request that was wrong or one too many: nothing was done about it.
-            let settled = (400..500).contains(&status) && !matches!(status, 408 | 425);
-            if settled {
+            // A refusal is an outcome. A request that was wrong or one too many did nothing itself, but says nothing
+            // about an earlier one with the same key.
+            let did_nothing = (400..500).contains(&status) && !matches!(status, 408 | 425);
+            if status == 409 {
                 self.unsettled.remove(key);
-            } else {
+            } else if !did_nothing {
                 self.unsettled.insert(key.to_owned());
             }
             return Told::Other;
@@ -84,6 +85,13 @@ impl OrdersTold {
     /// How many orders have no outcome that their customers know of.
     pub(super) fn unsettled(&self) -> u64 {
         u64::try_from(self.unsettled.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Their keys, in order.
+    pub(super) fn unsettled_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self.unsettled.iter().cloned().collect();
+        keys.sort_unstable();
+        keys
     }
 
     /// How many lines began like ours and could not be read.
@@ -137,7 +145,13 @@ mod tests {
         assert_eq!(told(&[busy]).unsettled(), 1);
         assert_eq!(told(&["order 1 k 429 p 1"]).unsettled(), 0);
         assert_eq!(told(&[silent, "order 2 k 201 p 1 o 5"]).unsettled(), 0);
-        assert_eq!(told(&[silent, "order 2 k 404 p 1"]).unsettled(), 0);
+        assert_eq!(told(&[silent, "order 2 k 409 p 1"]).unsettled(), 0);
+        let late = told(&[silent, "order 2 k 429 p 1", "order 3 k 404 p 1"]);
+        assert_eq!(
+            late.unsettled_keys(),
+            ["k"],
+            "the first one may have been committed"
+        );
     }
 
     #[test]

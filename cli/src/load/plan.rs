@@ -1,6 +1,6 @@
 //! What is to be done: a profile of the environment, with what the command line says otherwise. Pure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::environment::{Environment, LoadKind, LoadObjectives, LoadProfile};
@@ -8,6 +8,8 @@ use crate::report::{Limit, Measure, limits};
 
 /// How long a request under way may take to end after the load has ended.
 pub(super) const GRACE: Duration = Duration::from_secs(15);
+/// How long users wait for an answer: less than the above, so that every request has an outcome.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// In a flash sale everybody has the page open this long before the sale begins.
 const OPENING: Duration = Duration::from_secs(2);
 /// How long a login may take before one that is due has to wait for a user.
@@ -105,8 +107,12 @@ impl LoadPlan {
             }
             profile.rate = Some(rate);
         }
+        let name = match &wish.script {
+            Some(script) => script_name(script),
+            None => name.to_owned(),
+        };
         Ok(Self {
-            name: name.to_owned(),
+            name,
             profile,
             script: wish.script.clone(),
             vus_wished: wish.vus.is_some(),
@@ -169,13 +175,34 @@ impl LoadPlan {
         let profile = &self.profile;
         let think = profile.think_time.seconds();
         match profile.kind {
-            _ if self.script.is_some() => Offered::AtMost(f64::INFINITY),
+            // How much it asks for stands in the script.
+            _ if self.script.is_some() => Offered::Bursts,
             LoadKind::FlashSale => Offered::Bursts,
             LoadKind::Open => Offered::AtMost(f64::from(profile.rate.unwrap_or(0))),
             _ if think <= 0.0 => Offered::AtMost(f64::INFINITY),
-            _ => Offered::AtMost(f64::from(profile.vus) / think),
+            _ => {
+                let logins = if self.login_vus() > 0 {
+                    profile.logins_per_second
+                } else {
+                    0
+                };
+                let users = profile.vus - self.login_vus();
+                Offered::AtMost(f64::from(users) / think + f64::from(logins))
+            }
         }
     }
+}
+
+/// What a script of the user's own is called in reports: no profile, whose figures would then not be its own.
+fn script_name(script: &Path) -> String {
+    let stem = script.file_stem().unwrap_or_default().to_string_lossy();
+    let plain: String = stem
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    format!("script-{}", plain.trim_matches('-').to_lowercase())
+        .trim_end_matches('-')
+        .to_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -226,7 +253,7 @@ mod tests {
         let few = plan(LoadKind::Browse, 400);
         assert!(!judges_the_rate(&few));
         let (_, reason) = few.limits(&LoadObjectives::default());
-        assert!(reason.unwrap().contains("at most 800 requests a second"));
+        assert!(reason.unwrap().contains("at most 765 requests a second"));
     }
 
     #[test]
@@ -244,6 +271,18 @@ mod tests {
         assert_eq!(limits.len(), 1);
         assert_eq!(limits[0].measure, Measure::ErrorRatio);
         assert!(!plan(LoadKind::Null, 1_000).orders());
+    }
+
+    #[test]
+    fn a_script_of_ones_own_is_no_profile_and_says_itself_how_much_it_asks_for() {
+        assert_eq!(
+            script_name(Path::new("dir/My Script.js")),
+            "script-my-script"
+        );
+        assert_eq!(script_name(Path::new("ä")), "script");
+        let mut own = plan(LoadKind::Browse, 1_000);
+        own.script = Some("own.js".into());
+        assert!(!judges_the_rate(&own));
     }
 
     #[test]

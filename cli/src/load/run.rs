@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::LoadError;
-use super::generator::{Start, private_folder};
+use super::generator::{Expected, Start, private_folder};
 use super::lock::LoadLock;
 use super::machine;
 use super::plan::LoadPlan;
@@ -161,10 +161,10 @@ impl LoadTest<'_> {
 
     async fn staged(&self, scene: &Scene<'_>) -> Result<LoadOutcome, LoadError> {
         let issuer = self.shop.issuer().map_err(LoadError::Stage)?;
-        let mut stage = Stage::new(self.plan, &issuer);
-        let lasts = self.inspected(&stage, scene).await?;
+        let expected = self.expected(scene).await?;
         self.sweep().await?;
-        let outcome = self.on(&mut stage, scene, lasts).await;
+        let mut stage = Stage::new(self.plan, expected, &issuer);
+        let outcome = self.on(&mut stage, scene, expected).await;
         let step = "remove the test data";
         self.observer.started(step);
         match self.remove(&stage.tag, stage.admin()).await {
@@ -205,14 +205,21 @@ impl LoadTest<'_> {
         Ok(())
     }
 
-    /// How long the load will last. A script of the user's own is asked, with data of the same form as it will find:
-    /// so a script that k6 refuses is known before anything is made for it.
-    async fn inspected(&self, stage: &Stage, scene: &Scene<'_>) -> Result<Duration, LoadError> {
+    /// What the load will be like. A script of the user's own is asked, with data of the same form as it will find: so
+    /// a script that k6 refuses is known before anything is made for it.
+    async fn expected(&self, scene: &Scene<'_>) -> Result<Expected, LoadError> {
         if self.plan.script.is_none() {
-            return Ok(self.plan.profile.duration.to_std());
+            return Ok(Expected {
+                lasts: self.plan.profile.duration.to_std(),
+                vus: self.plan.profile.vus,
+            });
         }
-        let script = script::rehearse(self.plan, stage, self.catalogue.templates(), scene.work)?;
-        self.start(&script.path, scene).inspect().await
+        let script = script::rehearse(self.plan, self.catalogue.templates(), scene.work)?;
+        let start = self.start(&script.path, scene);
+        tokio::select! {
+            expected = start.inspect() => expected,
+            () = self.interrupt.pressed() => Err(LoadError::Interrupted),
+        }
     }
 
     fn start<'a>(&'a self, script: &'a Path, scene: &Scene<'a>) -> Start<'a> {
@@ -229,7 +236,7 @@ impl LoadTest<'_> {
         &self,
         stage: &mut Stage,
         scene: &Scene<'_>,
-        lasts: Duration,
+        expected: Expected,
     ) -> Result<LoadOutcome, LoadError> {
         let step = "make customers and products";
         self.observer.started(step);
@@ -240,9 +247,12 @@ impl LoadTest<'_> {
             .map_err(LoadError::Stage)?;
         self.observer.done(step, true);
         let script = script::write(self.plan, stage, self.catalogue.templates(), scene.work)?;
+        if self.interrupt.is_pressed() {
+            return Err(LoadError::Interrupted);
+        }
         let ran = self
-            .load(&self.start(&script.path, scene), stage, lasts)
+            .load(&self.start(&script.path, scene), stage, expected.lasts)
             .await?;
-        Ok(self.conclude(ran, stage, &script, scene).await)
+        Ok(self.conclude(ran, stage, &script, scene, expected).await)
     }
 }

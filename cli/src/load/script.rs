@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::error::LoadError;
-use super::plan::{GRACE, LoadPlan};
+use super::plan::{GRACE, LoadPlan, PATIENCE};
 use super::stage::{Account, Stage};
 use crate::catalogue::Templates;
 use crate::environment::LoadKind;
@@ -33,6 +33,7 @@ struct ScriptContext<'a> {
     logins_per_second: u32,
     seconds: f64,
     grace_seconds: u64,
+    patience_seconds: u64,
     opening_seconds: f64,
     think_seconds: f64,
     rate: Option<u32>,
@@ -61,11 +62,10 @@ pub(super) struct Script {
 /// accounts, none of which exist.
 pub(super) fn rehearse(
     plan: &LoadPlan,
-    stage: &Stage,
     templates: &Templates,
     folder: &Path,
 ) -> Result<Script, LoadError> {
-    write(plan, &stage.imagined(plan), templates, folder)
+    write(plan, &Stage::imagined(plan), templates, folder)
 }
 
 /// Writes what k6 reads into a folder.
@@ -98,6 +98,7 @@ pub(super) fn write(
         logins_per_second: profile.logins_per_second,
         seconds: profile.duration.seconds(),
         grace_seconds: GRACE.as_secs(),
+        patience_seconds: PATIENCE.as_secs(),
         opening_seconds: plan.opening().as_secs_f64(),
         think_seconds: profile.think_time.seconds(),
         rate: profile.rate.filter(|_| profile.kind == LoadKind::Open),

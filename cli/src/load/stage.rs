@@ -9,6 +9,7 @@ use serde_json::json;
 use shop_token::{Issuer, Role};
 use uuid::Uuid;
 
+use super::generator::Expected;
 use super::plan::{GRACE, LoadPlan};
 use crate::environment::LoadKind;
 use crate::shop::{Request, Shop, ShopError, test_data};
@@ -25,6 +26,8 @@ const ACCOUNTS_A_LOGIN: u32 = 8;
 const AT_ONCE: usize = 4;
 /// How much longer than the load tokens are good: for what comes before and after it.
 const TOKEN_MARGIN: Duration = Duration::from_mins(15);
+/// More customers than that take turns.
+const MOST_TOKENS: u32 = 100_000;
 /// How many products of the catalogue are looked at.
 const CATALOGUE: usize = 20;
 
@@ -52,14 +55,14 @@ pub(super) struct Account {
 
 impl Stage {
     /// The tag of a new test, and an administrator's token for it.
-    pub(super) fn new(plan: &LoadPlan, issuer: &Issuer) -> Self {
+    pub(super) fn new(plan: &LoadPlan, expected: Expected, issuer: &Issuer) -> Self {
         let tag = format!("{TAG_PREFIX}{}", Uuid::now_v7().simple());
-        let lifetime = plan.profile.duration.to_std() + GRACE + TOKEN_MARGIN;
+        let lifetime = expected.lasts + GRACE + TOKEN_MARGIN;
         let issue = |role| issuer.issue(Uuid::now_v7(), role, lifetime, Some(&tag));
         Self {
             products: Vec::new(),
             catalogue: Vec::new(),
-            tokens: (0..plan.profile.vus.max(1))
+            tokens: (0..tokens(plan, expected.vus))
                 .map(|_| issue(Role::Customer))
                 .collect(),
             accounts: Vec::new(),
@@ -73,14 +76,14 @@ impl Stage {
         &self.admin
     }
 
-    /// The same with products and accounts that do not exist, and with tokens of nobody.
-    pub(super) fn imagined(&self, plan: &LoadPlan) -> Self {
+    /// One with products and accounts that do not exist, and with tokens of nobody.
+    pub(super) fn imagined(plan: &LoadPlan) -> Self {
         let products: Vec<Uuid> = (0..PRODUCTS).map(|_| Uuid::new_v4()).collect();
         Self {
-            tag: self.tag.clone(),
+            tag: String::new(),
             catalogue: products.clone(),
             products,
-            tokens: vec!["token".to_owned(); self.tokens.len()],
+            tokens: vec!["token".to_owned(); tokens(plan, plan.profile.vus)],
             accounts: (0..accounts(plan))
                 .map(|number| Account {
                     email: format!("{number}@load.test"),
@@ -147,6 +150,12 @@ impl Stage {
             .try_collect()
             .await
     }
+}
+
+/// How many customers there are: one a user, and at least as many as the profile has, which is what a script of one's own
+/// was read with.
+fn tokens(plan: &LoadPlan, users: u32) -> usize {
+    usize::try_from(users.max(plan.profile.vus).clamp(1, MOST_TOKENS)).unwrap_or(1)
 }
 
 /// How many accounts there are to log in with.

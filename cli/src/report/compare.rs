@@ -241,7 +241,13 @@ fn steady(report: &LoadReport, of: impl Fn(&Second) -> Option<f64>) -> Vec<f64> 
         reason = "it is less than the count"
     )]
     let warm_up = (count as f64 * WARM_UP).ceil() as usize;
-    let end = count.saturating_sub(1);
+    // Nor those after the load in which requests under way come to their ends.
+    let whole = report
+        .series
+        .iter()
+        .take_while(|second| f64::from(second.second) + 1.0 <= report.totals.offered_seconds)
+        .count();
+    let end = whole.min(count.saturating_sub(1));
     report
         .series
         .get(warm_up..end)

@@ -9,7 +9,8 @@ use super::verdict::Verdict;
 const BUSY: f64 = 0.9;
 /// The share of such seconds from which on it was out of CPU as a whole.
 const TOO_OFTEN: f64 = 0.1;
-/// How late its users may go on after they have thought, on average, in milliseconds. Whatever delays them delays the
+/// How late its users may go on after they have thought or been answered, on average over a second and over the run, in
+/// milliseconds. Whatever delays them delays the
 /// reading of answers too; how long its threads wait for a core says less, since most of that time nobody waits for them.
 const LATE: f64 = 25.0;
 
@@ -24,7 +25,9 @@ pub(super) fn out_of_cpu(points: &[GeneratorPoint], cores_available: f64) -> Opt
         .filter(|point| point.cpu >= BUSY * cores_available)
         .count();
     let late: Vec<f64> = points.iter().filter_map(|point| point.late).collect();
-    let too_late = !late.is_empty() && late.iter().sum::<f64>() > LATE * late.len() as f64;
+    let late_seconds = late.iter().filter(|late| **late > LATE).count();
+    let too_late = late.iter().sum::<f64>() > LATE * late.len() as f64
+        || late_seconds as f64 > TOO_OFTEN * late.len() as f64;
     Some(busy as f64 > TOO_OFTEN * points.len() as f64 || too_late)
 }
 

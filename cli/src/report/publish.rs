@@ -304,11 +304,41 @@ fn books(report: &LoadReport) -> String {
 /// The README with the table between its markers.
 fn replaced(readme: &str, table: &str) -> Result<String, &'static str> {
     let (before, rest) = readme.split_once(BEGIN).ok_or("the first one is missing")?;
-    let (_, after) = rest
+    let (table_before, after) = rest
         .split_once(END)
         .ok_or("the second one does not follow the first one")?;
-    if after.contains(BEGIN) {
-        return Err("they are there twice");
+    // What stands between them is replaced, so it must be certain which ones are meant.
+    if [before, after].iter().any(|text| text.contains(END))
+        || [table_before, after]
+            .iter()
+            .any(|text| text.contains(BEGIN))
+    {
+        return Err("one of them is there twice");
     }
     Ok(format!("{before}{BEGIN}\n{table}{END}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_markers_is_replaced() {
+        let readme = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        assert_eq!(
+            replaced(&readme, "new\n").unwrap(),
+            format!("before\n{BEGIN}\nnew\n{END}\nafter\n")
+        );
+        // Prose that mentions a marker would be taken for one, and what follows it for the table.
+        for wrong in [
+            format!("between {BEGIN} and the other\n{readme}"),
+            format!("until {END}\n{readme}"),
+            format!("{readme}until {END}\n"),
+            format!("{readme}{BEGIN}\n"),
+            format!("{BEGIN}\n"),
+            format!("{END}\n{BEGIN}\n"),
+        ] {
+            assert!(replaced(&wrong, "new\n").is_err(), "{wrong}");
+        }
+    }
 }

@@ -249,6 +249,8 @@ enum Record {
     },
     BooksRead {
         unsettled: u64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unsettled_keys: Vec<String>,
     },
     BookedOrder(BookedOrder),
     BookedProduct(BookedProduct),
@@ -319,11 +321,15 @@ impl Samples {
             Record::Generator(point) => self.generator.push(point),
             Record::Acknowledged(acknowledged) => self.acknowledged.push(acknowledged),
             Record::BooksUnread { reason } => self.books = Books::Unread { reason },
-            Record::BooksRead { unsettled } => {
+            Record::BooksRead {
+                unsettled,
+                unsettled_keys,
+            } => {
                 self.books = Books::Read {
                     orders: Vec::new(),
                     products: Vec::new(),
                     unsettled,
+                    unsettled_keys,
                 };
             }
             Record::BookedOrder(order) => {
@@ -351,8 +357,10 @@ fn records_of(books: &Books) -> Vec<Record> {
             orders,
             products,
             unsettled,
+            unsettled_keys,
         } => [Record::BooksRead {
             unsettled: *unsettled,
+            unsettled_keys: unsettled_keys.clone(),
         }]
         .into_iter()
         .chain(orders.iter().cloned().map(Record::BookedOrder))

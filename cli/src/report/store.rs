@@ -137,12 +137,18 @@ impl Reports {
             match fs::create_dir(&path) {
                 Ok(()) => {
                     let draft = Draft { path, id };
-                    draft.write("writable", b"?")?;
                     let probe = draft.path.join("writable");
-                    fs::remove_file(&probe).map_err(|source| StoreError::Write {
-                        path: probe,
-                        source,
-                    })?;
+                    let tried = draft.write("writable", b"?").and_then(|()| {
+                        fs::remove_file(&probe).map_err(|source| StoreError::Write {
+                            path: probe.clone(),
+                            source,
+                        })
+                    });
+                    if let Err(error) = tried {
+                        // Nothing was measured, so nothing is kept.
+                        let _ = fs::remove_dir_all(&draft.path);
+                        return Err(error);
+                    }
                     return Ok(draft);
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 100 => {

@@ -237,5 +237,6 @@ pub(crate) fn books(acknowledged: &[Acknowledged]) -> Books {
         orders,
         products,
         unsettled: 0,
+        unsettled_keys: Vec::new(),
     }
 }

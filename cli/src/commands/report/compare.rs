@@ -100,14 +100,16 @@ pub(in crate::commands) fn changes(figures: &[DrillChange]) -> Table {
 }
 
 fn over_runs(figure: Figure, runs: Runs) -> String {
-    let middle = show(figure, runs.p50);
+    let told =
+        |value: Option<u64>| value.map_or_else(|| "never".to_owned(), |value| show(figure, value));
     if runs.runs == 1 {
-        return middle;
+        return told(runs.p50);
     }
     format!(
-        "{middle} ({} to {})",
-        show(figure, runs.least),
-        show(figure, runs.most)
+        "{} ({} to {})",
+        told(runs.p50),
+        told(runs.least),
+        told(runs.most)
     )
 }
 

@@ -23,9 +23,14 @@ pub(super) fn charts(report: &LoadReport) -> Vec<Chart> {
 
 /// Without the second in which the load ended: what was done in a part of it would look like a shop that broke down.
 fn whole_seconds(report: &LoadReport) -> &[Second] {
-    let whole = report.totals.offered_seconds.floor();
+    let begun = report.totals.offered_seconds.floor();
     match report.series.split_last() {
-        Some((last, before)) if before.len() > 1 && f64::from(last.second) >= whole => before,
+        // Where more seconds follow, requests took long: that is to be seen.
+        Some((last, before))
+            if before.len() > 1 && f64::from(last.second).total_cmp(&begun).is_eq() =>
+        {
+            before
+        }
         _ => &report.series,
     }
 }
