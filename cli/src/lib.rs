@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod catalogue;
+pub mod cluster;
 pub mod commands;
 pub mod doctor;
 pub mod document;
