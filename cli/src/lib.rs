@@ -5,12 +5,14 @@
 
 pub mod args;
 pub mod catalogue;
+pub mod cluster;
 pub mod commands;
 pub mod doctor;
 pub mod document;
 pub mod drill;
 pub mod environment;
 pub mod event;
+pub mod image;
 pub mod interrupt;
 pub mod load;
 pub mod plan;

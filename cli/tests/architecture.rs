@@ -117,6 +117,26 @@ fn what_a_report_says_follows_from_its_samples_alone() {
 }
 
 #[test]
+fn what_is_decided_about_objects_follows_from_the_objects_alone() {
+    let words = [
+        "tokio",
+        "std::fs",
+        "File::",
+        "Instant",
+        "SystemTime",
+        "now_utc",
+        "Client",
+        "async",
+    ];
+    let pure = [
+        "changes", "conflict", "diff", "object", "prune", "ready", "stage",
+    ];
+    let pure: Vec<String> = pure.iter().map(|name| format!("cluster/{name}")).collect();
+    let pure: Vec<&str> = pure.iter().map(String::as_str).collect();
+    assert_absent(&words, |name| is_in(name, &pure));
+}
+
+#[test]
 fn only_ui_prints() {
     let words = [
         "println!",

@@ -10,8 +10,11 @@
 mod shop;
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use shop::TestShop;
 
@@ -106,8 +109,189 @@ fn a_killed_process_is_proved_to_have_cost_nothing_and_the_proof_can_be_checked(
     assert_ne!(pid(&pids(&shop)), pid(&before), "{victim} was not replaced");
 
     verify_notices_what_is_changed(&shop, reports.path());
+    a_lock_holder_that_comes_back_too_late_does_no_harm(&shop);
+    what_somebody_else_kills_meanwhile_is_told(&shop);
+    an_interrupted_drill_tells_what_it_saw_and_leaves_nothing(&shop);
+    a_drill_that_is_killed_is_healed(&shop);
     a_stopped_process_goes_on_after_healing(&shop);
     a_shop_that_is_down_is_left_alone(&shop, folder);
+}
+
+/// A drill under way, and where it keeps what it sees.
+struct UnderWay {
+    process: std::process::Child,
+    reports: tempfile::TempDir,
+}
+
+impl UnderWay {
+    /// Begins a drill and waits until something is broken.
+    fn broken(shop: &TestShop, scenario: &str) -> Self {
+        let reports = tempfile::tempdir().unwrap();
+        let folder = reports.path().to_str().unwrap();
+        let arguments = [
+            "failover-drill",
+            scenario,
+            "--seed",
+            "7",
+            "--reports-dir",
+            folder,
+            "-o",
+            "json",
+        ];
+        let process = shop
+            .command(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let drill = Self { process, reports };
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while !drill.history().contains("\"record\":\"fault\"") {
+            assert!(Instant::now() < deadline, "nothing was broken");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        drill
+    }
+
+    /// What it has written down so far.
+    fn history(&self) -> String {
+        let files = self.reports.path().read_dir().unwrap();
+        files
+            .flat_map(|environment| environment.unwrap().path().read_dir().unwrap())
+            .filter_map(|report| report.unwrap().path().read_dir().ok())
+            .flatten()
+            .map(|file| file.unwrap().path())
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "jsonl")
+            })
+            .map(|path| std::fs::read_to_string(path).unwrap_or_default())
+            .collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.process.id()).unwrap();
+        kill(Pid::from_raw(pid), signal).unwrap();
+    }
+}
+
+/// The state of every process of an instance, by the kernel's letter.
+fn states(shop: &TestShop, instance: &str) -> Vec<char> {
+    let (_, pid) = pids(shop)
+        .into_iter()
+        .find(|(name, _)| name == instance)
+        .unwrap();
+    let stat = |pid: i64| -> Option<(char, i64)> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some((state, fields.next()?.parse().ok()?))
+    };
+    let processes = std::fs::read_dir("/proc").unwrap();
+    processes
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<i64>().ok())
+        .filter_map(|other| {
+            let (state, parent) = stat(other)?;
+            (other == pid || parent == pid).then_some(state)
+        })
+        .collect()
+}
+
+fn check<'a>(report: &'a Value, claim: &str) -> &'a Value {
+    let checks = report["runs"][0]["judgement"]["checks"].as_array().unwrap();
+    checks
+        .iter()
+        .find(|check| check["claim"].as_str().unwrap().starts_with(claim))
+        .unwrap_or_else(|| panic!("nobody looked whether {claim}: {report:#}"))
+}
+
+fn a_lock_holder_that_comes_back_too_late_does_no_harm(shop: &TestShop) {
+    let drill = UnderWay::broken(shop, "order-hang");
+    let output = drill.process.wait_with_output().unwrap();
+    let report = json(&output);
+    for claim in [
+        "a stale lock holder's release does nothing",
+        "what a stale lock holder had begun is Postgres's decision",
+        "nothing was sold twice",
+        "nothing else broke",
+    ] {
+        assert_eq!(check(&report, claim)["verdict"], "pass", "{report:#}");
+    }
+    let kinds: Vec<&str> = report["runs"][0]["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|fault| fault["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds.first(), Some(&"stop"), "{kinds:?}");
+    assert_eq!(kinds.last(), Some(&"continue"), "{kinds:?}");
+}
+
+fn what_somebody_else_kills_meanwhile_is_told(shop: &TestShop) {
+    let drill = UnderWay::broken(shop, "product");
+    let (_, pid) = pids(shop)
+        .into_iter()
+        .find(|(name, _)| name == "echo-0")
+        .unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
+    kill(pid, Signal::SIGKILL).unwrap();
+    let output = drill.process.wait_with_output().unwrap();
+    let report = json(&output);
+    let other = check(&report, "nothing else broke");
+    assert_eq!(other["verdict"], "unknown", "{report:#}");
+    assert!(other["examples"].to_string().contains("echo-0"), "{other}");
+    assert_ne!(report["verdict"], "pass");
+    assert_ne!(output.status.code(), Some(0));
+}
+
+fn an_interrupted_drill_tells_what_it_saw_and_leaves_nothing(shop: &TestShop) {
+    let drill = UnderWay::broken(shop, "postgres-hang");
+    let stopped = states(shop, "postgres-0");
+    assert!(
+        stopped.len() > 5 && stopped.iter().all(|state| matches!(state, 'T' | 'Z')),
+        "{stopped:?}"
+    );
+    drill.signal(Signal::SIGINT);
+    let output = drill.process.wait_with_output().unwrap();
+    let report = json(&output);
+    assert_eq!(output.status.code(), Some(5), "{report:#}");
+    assert_eq!(report["verdict"], "unknown");
+    let faults = report["runs"][0]["faults"].as_array().unwrap();
+    assert_eq!(faults.last().unwrap()["kind"], "continue", "{faults:?}");
+    assert_eq!(faults.last().unwrap()["confirmed"], true, "{faults:?}");
+    assert!(!states(shop, "postgres-0").contains(&'T'));
+    let path = report_in(drill.reports.path());
+    let arguments = ["report", "verify", path.to_str().unwrap(), "-o", "json"];
+    let verified = shop.command(&arguments).output().unwrap();
+    assert_eq!(json(&verified)["verdict"], "pass", "{:#}", json(&verified));
+    // It took its test data with it.
+    let healed = shop.succeed(&["failover-drill", "--heal", "-o", "json"]);
+    let healed: Value = serde_json::from_str(&healed.stdout).unwrap();
+    assert_eq!(healed["removed"].as_array().unwrap().len(), 0, "{healed}");
+}
+
+fn a_drill_that_is_killed_is_healed(shop: &TestShop) {
+    let mut drill = UnderWay::broken(shop, "postgres-hang");
+    drill.signal(Signal::SIGKILL);
+    drill.process.wait().unwrap();
+    assert!(states(shop, "postgres-0").contains(&'T'));
+    let healed = shop.succeed(&["failover-drill", "--heal", "-o", "json"]);
+    let healed: Value = serde_json::from_str(&healed.stdout).unwrap();
+    assert_eq!(healed["continued"], serde_json::json!(["postgres-0"]));
+    assert_eq!(healed["removed"].as_array().unwrap().len(), 1, "{healed}");
+    assert!(!states(shop, "postgres-0").contains(&'T'));
+
+    // `up` undoes it as well.
+    let mut drill = UnderWay::broken(shop, "postgres-hang");
+    drill.signal(Signal::SIGKILL);
+    drill.process.wait().unwrap();
+    let up = shop.succeed(&["up", "--no-smoke"]);
+    assert!(
+        up.stderr.contains("postgres-0 was stopped"),
+        "{}",
+        up.stderr
+    );
+    assert!(!states(shop, "postgres-0").contains(&'T'));
 }
 
 fn verify_notices_what_is_changed(shop: &TestShop, reports: &Path) {
@@ -155,8 +339,8 @@ fn a_stopped_process_goes_on_after_healing(shop: &TestShop) {
         .into_iter()
         .find(|(name, _)| name == "echo-0")
         .unwrap();
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap());
+    kill(pid, Signal::SIGSTOP).unwrap();
     let healed = shop
         .command(&["failover-drill", "--heal"])
         .output()

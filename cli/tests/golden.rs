@@ -125,6 +125,8 @@ fn help_teaches() {
         "report compare",
         "report verify",
         "report publish",
+        "image",
+        "image pack",
         "render",
         "doctor",
         "env",

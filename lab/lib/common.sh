@@ -6,6 +6,12 @@ cache=${XDG_CACHE_HOME:-${HOME:?}/.cache}/shopctl/lab
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 key=$cache/id_ed25519
 
+# The environment file names what is in the cache by paths that are the same for everybody.
+link_cache() {
+    mkdir -p "$cache"
+    [ "$(readlink "$project/lab/cache" 2>/dev/null)" = "$cache" ] || ln -sfn "$cache" "$project/lab/cache"
+}
+
 say() { printf '%s\n' "$*" >&2; }
 
 # die CODE MESSAGE [HINT]: the exit codes are shopctl's (1 failed, 2 wrong usage, 3 something is missing here).

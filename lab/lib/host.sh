@@ -90,6 +90,28 @@ enter_groups() {
     done < <(hierarchies)
 }
 
+# freeze_groups HOST yes|no: no process of a host runs, though its kernel still answers for it on the network.
+freeze_groups() {
+    local mountpoint group
+    while read -r _ mountpoint; do
+        group=$mountpoint/$(group "$1")
+        if [ -e "$group/freezer.state" ]; then
+            case $2 in yes) echo FROZEN ;; no) echo THAWED ;; esac >"$group/freezer.state"
+        elif [ -e "$group/cgroup.freeze" ]; then
+            case $2 in yes) echo 1 ;; no) echo 0 ;; esac >"$group/cgroup.freeze"
+        fi
+    done < <(hierarchies)
+}
+
+is_frozen() {
+    local mountpoint
+    while read -r _ mountpoint; do
+        ! grep -qs -e FREEZING -e FROZEN "$mountpoint/$(group "$1")/freezer.state" || return 0
+        ! grep -qsx 1 "$mountpoint/$(group "$1")/cgroup.freeze" || return 0
+    done < <(hierarchies)
+    return 1
+}
+
 remove_groups() {
     local mountpoint group
     while read -r _ mountpoint; do
@@ -144,6 +166,8 @@ is_settled() {
 kill_init() {
     local pid
     pid=$(init_pid "$1") || return 0
+    # What is frozen cannot even die.
+    freeze_groups "$1" no
     kill -KILL "$pid" 2>/dev/null || true
     wait_for 20 not_running "$1" || die 1 "$lab/$1: its init (pid $pid) did not end within 20 s of SIGKILL" "some process of it hangs in the kernel: ps -o pid,stat,wchan,args"
 }
@@ -201,6 +225,18 @@ do_plug() {
     is_running "$host" || die 1 "$lab/$host is off" "lab/hosts boot $lab/$host"
     plug_wire "$host"
     say "$lab/$host is on the network"
+}
+
+do_freeze() {
+    is_running "$host" || die 1 "$lab/$host is off" "lab/hosts boot $lab/$host"
+    freeze_groups "$host" yes
+    say "$lab/$host hangs"
+}
+
+do_thaw() {
+    is_running "$host" || die 1 "$lab/$host is off" "lab/hosts boot $lab/$host"
+    freeze_groups "$host" no
+    say "$lab/$host goes on"
 }
 
 do_rekey() {

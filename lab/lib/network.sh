@@ -2,7 +2,7 @@
 # The lab's wires: a bridge, and for each host a network namespace with a veth pair to it. Nothing is routed beyond.
 # shellcheck disable=SC2154 # lab, run, host and names are set by lab/hosts
 
-environment_file=${SHOPCTL_LAB_ENVIRONMENT:-$project/lab/lab.yaml}
+environment_file=${SHOPCTL_LAB_ENVIRONMENT:-$project/environments/lab.yaml}
 declare -A declared=() address=()
 names=()
 

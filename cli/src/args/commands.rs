@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 pub use clap_complete::Shell;
 
 use super::drill::{DRILL, DrillArgs};
+use super::image::ImageCommand;
 use super::loadtest::{LOADTEST, LoadtestArgs};
 use super::report::ReportArgs;
 
@@ -39,6 +40,9 @@ pub enum Command {
     /// Write the configuration files that `up` would use, without secrets
     #[command(after_help = RENDER)]
     Render(RenderArgs),
+    /// Images: pack programs and root file systems, without Docker
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Find out what this machine lacks, and install it
     #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),

@@ -71,10 +71,11 @@ books. Customers of its own write down every request and answer meanwhile. From 
 anything was sold twice, whether an acknowledged order is missing, and how long what took.
 
 A process that is killed is started again by the supervisor, and one that hangs is replaced, also when this command is
-killed in the middle. What a drill makes is tagged, hidden from the catalogue and removed afterwards.
+killed in the middle; `up` and --heal let what is still stopped go on. What a drill makes is tagged, hidden from the
+catalogue and removed afterwards. Ctrl-C ends it and keeps a report of what was seen; pressed twice it removes nothing.
 
 Exit codes: 0 PASS, 1 FAIL (something that must hold did not, or an objective was missed), 5 UNKNOWN (the fault did not
-happen, or the load was not offered); 2 and 3 as everywhere.
+happen, the load was not offered, or it was interrupted); 2 and 3 as everywhere.
 
 Examples:
   shopctl failover-drill                          kill the Redis master once

@@ -3,6 +3,7 @@
 mod commands;
 mod completions;
 mod drill;
+mod image;
 mod loadtest;
 mod report;
 
@@ -17,6 +18,7 @@ use clap::{Args, Parser, ValueEnum};
 pub use commands::*;
 pub use completions::completions;
 pub use drill::{DrillArgs, Scenarios};
+pub use image::{ImageCommand, ImagePackArgs};
 pub use loadtest::LoadtestArgs;
 pub use report::*;
 

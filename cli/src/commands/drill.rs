@@ -8,10 +8,11 @@ use time::OffsetDateTime;
 use super::Context;
 use super::target::{brought_up, is_meant, local_only};
 use crate::args::{DrillArgs, Scenarios};
+use crate::catalogue::Catalogue;
 use crate::drill::history::{FaultKind, Figure};
 use crate::drill::report::{DrillReport, DrillRun, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
-use crate::drill::{DrillError, DrillOutcome, DrillSeries, heal};
+use crate::drill::{DrillError, DrillOutcome, DrillSeries, Healed, heal};
 use crate::environment::{DrillObjectives, DrillProfile, DrillScenario, Environment};
 use crate::interrupt::Interrupt;
 use crate::report::{Draft, Reports, StoreError, Verdict, report_id};
@@ -23,7 +24,7 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
     if args.list {
-        return list(context, &environment.objectives.drills);
+        return list(context, &environment.objectives.drills, &loaded.catalogue);
     }
     local_only(environment)?;
     is_meant(environment, args.i_mean.as_deref(), "break")?;
@@ -31,31 +32,19 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
     let (folder, secrets) = brought_up(context, &loaded)?;
     let shop = Shop::new(environment, &secrets).map_err(|error| Failure::of(&error))?;
     let auditor = Auditor::new(environment, &secrets).map_err(|error| Failure::of(&error))?;
+    let redis = RedisAccess::new(environment, &secrets);
+    let observer = context.ui.observer();
     if args.heal {
-        return super::block_on(async {
-            let healed = heal(&folder, &shop, &auditor)
+        let work = async |interrupt: Interrupt| {
+            let healed = heal(&folder, &shop, &auditor, &redis, &*observer, &interrupt)
                 .await
                 .map_err(drill_failure)?;
-            for instance in &healed.continued {
-                context
-                    .ui
-                    .say(&format!("{instance} was stopped and goes on"));
-            }
-            if !healed.removed.is_empty() {
-                let drills = healed.removed.len();
-                context
-                    .ui
-                    .say(&format!("Removed the test data of {drills} drills"));
-            }
-            context.ui.say("The shop is whole");
-            Ok(())
-        });
+            tell_healed(context, &healed)
+        };
+        return super::block_on_interruptible(work, given_up);
     }
-    let observer = context.ui.observer();
-    let redis = RedisAccess::new(environment, &secrets);
     let reports = Reports::at(&args.reports_dir);
-    super::block_on(async {
-        let interrupt = Interrupt::watch();
+    let work = async |interrupt: Interrupt| {
         let series = DrillSeries {
             environment,
             catalogue: &loaded.catalogue,
@@ -88,7 +77,35 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
                 Err(drill_failure(error))
             }
         }
-    })
+    };
+    super::block_on_interruptible(work, given_up)
+}
+
+/// What a user is told after the second Ctrl-C.
+fn given_up() -> Failure {
+    Failure::new("failed to end the drill: given up at the second Ctrl-C")
+        .hint("what was stopped goes on; `shopctl failover-drill --heal` waits until the shop is whole and removes the test data")
+        .exit(ExitCode::Unknown)
+}
+
+fn tell_healed(context: &Context, healed: &Healed) -> Result<(), Failure> {
+    if context.ui.output() == OutputFormat::Json {
+        return context.ui.json(healed);
+    }
+    for instance in &healed.continued {
+        context
+            .ui
+            .say(&format!("{instance} was stopped and goes on"));
+    }
+    match healed.removed.len() {
+        0 => {}
+        1 => context.ui.say("Removed the test data of a drill"),
+        drills => context
+            .ui
+            .say(&format!("Removed the test data of {drills} drills")),
+    }
+    context.ui.say("The shop is whole");
+    Ok(())
 }
 
 /// The profile, with what the command line says otherwise.
@@ -119,6 +136,13 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
     Ok(profile)
 }
 
+/// What `--list -o json` gives.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListedAll<'a> {
+    scenarios: &'a [Listed],
+}
+
 /// A scenario as `--list -o json` gives it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -129,11 +153,11 @@ struct Listed {
     objectives: Vec<String>,
 }
 
-fn list(context: &Context, limits: &DrillObjectives) -> Result<(), Failure> {
+fn list(context: &Context, limits: &DrillObjectives, catalogue: &Catalogue) -> Result<(), Failure> {
     let listed: Vec<Listed> = DrillScenario::ALL
         .into_iter()
         .map(|scenario| {
-            let plan = ScenarioPlan::new(scenario, limits);
+            let plan = ScenarioPlan::new(scenario, limits, catalogue);
             let component = plan.victims.component;
             let who = match (plan.victims.count, plan.victims.role) {
                 (Count::One, Some(role)) => format!("the {component} that is {role}"),
@@ -160,17 +184,17 @@ fn list(context: &Context, limits: &DrillObjectives) -> Result<(), Failure> {
         })
         .collect();
     if context.ui.output() == OutputFormat::Json {
-        return context.ui.json(&listed);
+        return context.ui.json(&ListedAll { scenarios: &listed });
     }
-    let mut text = String::new();
+    let mut table = Table::new(["SCENARIO", "WHAT IT DOES, WHAT IS EXPECTED, AND THE LIMITS"]);
     for scenario in &listed {
-        let _ = writeln!(text, "{}: {}", scenario.scenario, scenario.breaks);
-        let _ = writeln!(text, "    {}", scenario.hypothesis);
-        for objective in &scenario.objectives {
-            let _ = writeln!(text, "    {objective}");
+        let mut text = format!("It {}. {}", scenario.breaks, scenario.hypothesis);
+        if !scenario.objectives.is_empty() {
+            let _ = write!(text, " Limits: {}.", scenario.objectives.join(", "));
         }
+        table.row([scenario.scenario.as_str().into(), text.into()]);
     }
-    context.ui.data(&text)
+    context.ui.table(&table)
 }
 
 /// What a user is told when a drill could not be run.
@@ -181,6 +205,9 @@ fn drill_failure(error: DrillError) -> Failure {
         DrillError::NotReady(_) | DrillError::Supervisor(_) => failure.hint(
             "`shopctl status` shows what runs, `shopctl up` brings it up; nothing was broken",
         ),
+        DrillError::Interrupted => failure
+            .exit(ExitCode::Unknown)
+            .hint("`shopctl failover-drill --heal` waits until the shop is whole"),
         DrillError::NotSteady(_) => {
             failure.hint("nothing was broken; `shopctl smoke` shows what does not work")
         }
@@ -222,48 +249,66 @@ fn conclude(context: &Context, draft: Draft, outcome: &DrillOutcome) -> Result<(
     }
 }
 
-/// A line a run, and why it is not a pass.
+/// A line a run, the times, and why it is not a pass. Fits into 80 columns.
 pub(super) fn in_short(report: &DrillReport) -> String {
-    let mut table = Table::new([
+    let mut outcomes = Table::new([
         "SCENARIO",
         "RUN",
         "VERDICT",
-        "DETECTED",
-        "PROMOTED",
-        "WRITABLE",
-        "FIRST ORDER",
-        "AS BEFORE",
-        "LONGEST GAP",
+        "WITHOUT ORDERS",
         "FAILED ORDERS",
+        "WELL AGAIN",
+    ]);
+    let mut times = Table::new([
+        "SCENARIO",
+        "RUN",
+        "NOTICED",
+        "REPLACED",
+        "REDIS WRITABLE",
+        "FIRST ORDER",
     ]);
     for run in &report.runs {
         let figure = |figure| -> Cell { figure_of(run, figure).into() };
-        table.row([
-            run.scenario.as_str().into(),
+        let name = || -> Cell { run.scenario.as_str().into() };
+        outcomes.row([
+            name(),
             run.run.to_string().into(),
-            Cell::toned(
-                run.verdict.to_string(),
-                match run.verdict {
-                    Verdict::Pass => Tone::Good,
-                    Verdict::Fail => Tone::Bad,
-                    Verdict::Unknown => Tone::Doubtful,
-                },
-            ),
+            Cell::toned(run.verdict.to_string(), tone(run.verdict)),
+            figure(Figure::OrderGap),
+            figure(Figure::FailedOrders),
+            figure(Figure::SteadyAgain),
+        ]);
+        times.row([
+            name(),
+            run.run.to_string().into(),
             figure(Figure::Detected),
             figure(Figure::Promoted),
             figure(Figure::Writable),
             figure(Figure::FirstOrder),
-            figure(Figure::SteadyAgain),
-            figure(Figure::OrderGap),
-            figure(Figure::FailedOrders),
         ]);
     }
-    let mut text = table.render();
-    let _ = writeln!(text, "\n{}", report.verdict);
+    let mut text = String::new();
+    if !report.runs.is_empty() {
+        let _ = write!(
+            text,
+            "{}\nFrom the fault on; well again means as fast and as free of errors as before:\n\n{}\n",
+            outcomes.render(),
+            times.render()
+        );
+    }
+    let _ = writeln!(text, "{}", report.verdict);
     for reason in &report.reasons {
         let _ = writeln!(text, "  {}: {}", reason.verdict, reason.text);
     }
     text
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Pass => Tone::Good,
+        Verdict::Fail => Tone::Bad,
+        Verdict::Unknown => Tone::Doubtful,
+    }
 }
 
 fn figure_of(run: &DrillRun, figure: Figure) -> String {

@@ -5,6 +5,7 @@ mod doctor;
 mod down;
 mod drill;
 mod env;
+mod image;
 mod loadtest;
 mod logs;
 mod overview;
@@ -96,6 +97,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::FailoverDrill(args)) => drill::run(&args, context),
         Some(Command::Report(args)) => report::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
+        Some(Command::Image(command)) => image::run(&command, context),
         Some(Command::Doctor(args)) => doctor::run(&args, context),
         Some(Command::Env(command)) => env::run(&command, context),
         Some(Command::Completions(args)) => completions::run(&args, context),

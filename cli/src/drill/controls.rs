@@ -338,6 +338,7 @@ async fn drill(wrong: Wrong) -> Vec<Check> {
         accounts: Vec::new(),
         plenty: Uuid::now_v7(),
         scarce: Uuid::now_v7(),
+        sale: None,
     });
     let service = Service {
         wrong,
@@ -372,6 +373,7 @@ async fn drill(wrong: Wrong) -> Vec<Check> {
                 kind: FaultKind::Kill,
                 instance: "postgres-0".to_owned(),
                 process: "1@1".to_owned(),
+                others: Vec::new(),
                 evidence: None,
                 confirmed: true,
             }));
@@ -384,14 +386,14 @@ async fn drill(wrong: Wrong) -> Vec<Check> {
             journal.phase(Phase::Draining);
         })
         .await;
-    let operations = journal.history(None).unwrap().operations;
+    let operations = journal.history().unwrap().operations;
     recorder.settle(&operations).await;
     account(&service.pool, &journal).await;
     journal.write(Record::Ending(Ending {
         redis_masters: vec!["a".to_owned()],
         ..Ending::default()
     }));
-    check(&journal.history(None).unwrap())
+    check(&journal.history().unwrap())
 }
 
 fn plan(stage: &Stage) -> Plan {
@@ -415,6 +417,7 @@ fn plan(stage: &Stage) -> Plan {
             },
         ],
         objectives: Vec::new(),
+        sale: None,
     }
 }
 

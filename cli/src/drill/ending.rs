@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::history::Ending;
 use super::journal::Journal;
-use super::run::not_ready;
+use super::ready::not_ready;
 use crate::shop::{KeptConnection, RedisAccess, ServerRole};
 
 /// How long the shop may take to be whole again after the last operation. A replica that comes back loads its data, and
@@ -19,27 +19,46 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 pub(super) async fn wait(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let ending = look(run_dir, redis, journal).await;
-        if is_whole(&ending) || Instant::now() >= deadline {
-            return ending;
+        let ending = look(run_dir, redis).await;
+        if missing_in(&ending).is_empty() || Instant::now() >= deadline {
+            return Ending {
+                at: journal.now(),
+                ..ending
+            };
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Whether nothing is left to wait for.
-fn is_whole(ending: &Ending) -> bool {
-    let one = ending.redis_masters.len() == 1;
-    let followed = ending.redis_replicas == ending.redis_replicas_wanted;
-    let answered = u32::try_from(ending.sentinel_views.len()) == Ok(ending.sentinels_wanted);
-    let agreed = ending
-        .sentinel_views
-        .iter()
-        .all(|view| ending.redis_masters.contains(view));
-    one && followed && answered && agreed && ending.not_ready.is_empty()
+/// What is missing for the shop to be whole now.
+pub(super) async fn missing(run_dir: &Path, redis: &RedisAccess) -> Vec<String> {
+    missing_in(&look(run_dir, redis).await)
 }
 
-async fn look(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending {
+/// What is left to wait for.
+fn missing_in(ending: &Ending) -> Vec<String> {
+    let mut missing = ending.not_ready.clone();
+    let masters = ending.redis_masters.len();
+    if masters != 1 {
+        missing.push(format!("one Redis master ({masters} say that they are)"));
+    }
+    let (follow, wanted) = (ending.redis_replicas, ending.redis_replicas_wanted);
+    if follow != wanted {
+        missing.push(format!("Redis replicas ({follow} of {wanted} follow)"));
+    }
+    let agree = ending
+        .sentinel_views
+        .iter()
+        .filter(|view| ending.redis_masters.contains(view))
+        .count();
+    let wanted = ending.sentinels_wanted;
+    if u32::try_from(agree) != Ok(wanted) {
+        missing.push(format!("Sentinels ({agree} of {wanted} name that master)"));
+    }
+    missing
+}
+
+async fn look(run_dir: &Path, redis: &RedisAccess) -> Ending {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let mut ending = Ending {
         redis_replicas_wanted: count(redis.servers().len().saturating_sub(1)),
@@ -69,6 +88,5 @@ async fn look(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending 
             ending.sentinel_views.push(view.master);
         }
     }
-    ending.at = journal.now();
     ending
 }

@@ -23,7 +23,7 @@ pub enum DrillError {
         role: Option<String>,
     },
     /// Ctrl-C.
-    #[error("interrupted: the fault was undone, and the shop recovers by itself")]
+    #[error("interrupted; what was broken is mended, and the shop recovers by itself")]
     Interrupted,
     /// The shop did not answer.
     #[error(transparent)]

@@ -3,20 +3,23 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use serde::Serialize;
+use tokio::time::Instant;
 
 use super::error::DrillError;
-use super::run::{all_ready, instances};
+use super::ready::{instances, until_whole};
 use super::stage::{Stage, TAG_PREFIX};
-use crate::shop::{Auditor, Request, Shop, test_data};
-use crate::target::local::{LocalFolder, Strike, Victim};
+use crate::event::Observer;
+use crate::interrupt::Interrupt;
+use crate::shop::{Auditor, RedisAccess, Request, Shop, test_data};
+use crate::target::local::{LocalFolder, wake};
 
-/// How long the shop may take to be whole again.
+/// How long removing the test data of a drill may take.
 const PATIENCE: Duration = Duration::from_mins(1);
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What was undone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Healed {
     /// Instances whose process was stopped and goes on now.
     pub continued: Vec<String>,
@@ -29,23 +32,15 @@ pub async fn heal(
     folder: &LocalFolder,
     shop: &Shop,
     auditor: &Auditor,
+    redis: &RedisAccess,
+    observer: &dyn Observer,
+    interrupt: &Interrupt,
 ) -> Result<Healed, DrillError> {
-    let mut healed = Healed::default();
-    for instance in instances(folder.run_dir()).await? {
-        let Some(victim) = Victim::of(&instance) else {
-            continue;
-        };
-        if victim.is_stopped() && victim.strike(Strike::Continue).is_ok() {
-            healed.continued.push(instance.instance);
-        }
-    }
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match all_ready(folder.run_dir()).await {
-            Err(DrillError::NotReady(_)) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
-            outcome => break outcome?,
-        }
-    }
+    let mut healed = Healed {
+        continued: wake(&instances(folder.run_dir()).await?),
+        removed: Vec::new(),
+    };
+    until_whole(folder.run_dir(), redis, observer, interrupt).await?;
     for tag in auditor.tags(TAG_PREFIX).await? {
         let (_, admin) = Stage::tag(shop)?;
         let ask = async |request: &Request<'_>| shop.ask(request).await;

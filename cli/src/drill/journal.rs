@@ -66,16 +66,15 @@ impl Journal {
         self.write(Record::Sight(Sight { at, seen }));
     }
 
-    /// The history so far. With `until` it is as if operations had ended there.
-    pub(super) fn history(&self, until: Option<Micros>) -> Result<History, HistoryError> {
-        let mut records = self.lock().records.clone();
-        if let Some(at) = until {
-            records.push(Record::Phase(PhaseBegins {
-                at,
-                phase: Phase::Draining,
-            }));
-        }
-        History::new(records)
+    /// The records from a place on.
+    pub(super) fn since(&self, place: usize) -> Vec<Record> {
+        let written = self.lock();
+        written.records.get(place..).unwrap_or_default().to_vec()
+    }
+
+    /// The history so far.
+    pub(super) fn history(&self) -> Result<History, HistoryError> {
+        History::new(self.since(0))
     }
 
     /// Why not everything stands in the file.

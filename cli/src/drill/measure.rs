@@ -68,7 +68,7 @@ pub struct Counts {
 
 /// Computes the figures of a run.
 pub fn measure(history: &History) -> Figures {
-    let p99_before = p99(steady_operations(history));
+    let p99_before = p99_before(history);
     let Some(fault) = history.fault_at() else {
         return Figures {
             p99_before,
@@ -211,8 +211,7 @@ fn writable_at(history: &History, fault: Micros) -> Option<Micros> {
 
 fn first_order_at(history: &History, fault: Micros) -> Option<Micros> {
     history
-        .operations
-        .iter()
+        .load()
         .filter(|operation| operation.began >= fault && operation.acknowledged().is_some())
         .map(|operation| operation.ended)
         .min()
@@ -229,20 +228,15 @@ fn first_sight(history: &History, from: Micros, is_it: impl Fn(&Seen) -> bool) -
 
 /// When the last operation of the run could begin.
 fn operations_end(history: &History) -> Option<Micros> {
-    history.began(Phase::Draining).or_else(|| {
-        history
-            .operations
-            .iter()
-            .map(|operation| operation.began)
-            .max()
-    })
+    history
+        .began(Phase::Draining)
+        .or_else(|| history.load().map(|operation| operation.began).max())
 }
 
 /// The longest time between two acknowledged orders, and to both ends. `None` without any order.
-fn order_gap(history: &History, from: Micros, until: Micros) -> Option<Micros> {
+pub(super) fn order_gap(history: &History, from: Micros, until: Micros) -> Option<Micros> {
     let mut moments: Vec<Micros> = history
-        .operations
-        .iter()
+        .load()
         .filter(|operation| operation.acknowledged().is_some())
         .map(|operation| operation.ended)
         .filter(|ended| (from..=until).contains(ended))
@@ -265,8 +259,7 @@ fn steady_operations(history: &History) -> Vec<&Operation> {
         .or_else(|| history.began(Phase::Faulty))
         .unwrap_or(Micros::MAX);
     history
-        .operations
-        .iter()
+        .load()
         .filter(|operation| operation.began >= steady && operation.ended < end)
         .collect()
 }
@@ -282,14 +275,23 @@ fn p99(operations: Vec<&Operation>) -> Option<Micros> {
 /// The earliest moment from which on operations were as good as before, for long enough.
 fn steady_at(history: &History, fault: Micros, p99_before: Micros) -> Option<Micros> {
     let end = operations_end(history)?;
+    steady_from(history, fault, end, p99_before).ok()
+}
+
+/// The earliest moment between `from` and `end` from which on operations were as good as before, for long enough;
+/// otherwise the first moment that could not be judged yet. `from` must be the fault or such a moment.
+pub(super) fn steady_from(
+    history: &History,
+    mut from: Micros,
+    end: Micros,
+    p99_before: Micros,
+) -> Result<Micros, Micros> {
     let allowed = (p99_before as f64 * STEADY_P99).max(STEADY_P99_FLOOR as f64);
     let mut operations: Vec<&Operation> = history
-        .operations
-        .iter()
-        .filter(|operation| operation.began >= fault)
+        .load()
+        .filter(|operation| operation.began >= from)
         .collect();
     operations.sort_unstable_by_key(|operation| operation.began);
-    let mut from = fault;
     while from + STEADY_FOR <= end {
         let first = operations.partition_point(|operation| operation.began < from);
         let behind = operations.partition_point(|operation| operation.began < from + STEADY_FOR);
@@ -300,11 +302,16 @@ fn steady_at(history: &History, fault: Micros, p99_before: Micros) -> Option<Mic
             .count();
         let few_errors = (bad as f64) < window.len() as f64 * STEADY_ERRORS;
         if few_errors && p99(window.to_vec()).is_some_and(|p99| p99 as f64 <= allowed) {
-            return Some(from);
+            return Ok(from);
         }
         from += STEADY_STEP;
     }
-    None
+    Err(from)
+}
+
+/// The 99th percentile of all operations before the fault.
+pub(super) fn p99_before(history: &History) -> Option<Micros> {
+    p99(steady_operations(history))
 }
 
 fn counts(
@@ -315,11 +322,7 @@ fn counts(
     let slow_from = p99_before.map(|p99| p99.saturating_mul(2).max(STEADY_P99_FLOOR));
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
     // What was under way when it happened felt it too.
-    for operation in history
-        .operations
-        .iter()
-        .filter(|operation| operation.ended >= fault)
-    {
+    for operation in history.load().filter(|operation| operation.ended >= fault) {
         let kind = match operation.action {
             Action::Order { .. } => "order",
             Action::Read { .. } => "read",

@@ -10,17 +10,22 @@
 //! | `report` | what runs have shown, and what the runs of a scenario have in common |
 //! | `compare` | what two reports differ in, and what of it is more than chance |
 //! | `series`, `run` | drills in turn; one from its beginning to its end |
+//! | `ready`, `progress` | waiting until the shop is whole; a run while it goes on |
+//! | `strike`, `stale_lock` | who is broken and what undoes it; a lock holder that hangs and comes back too late |
 //! | `stage`, `recorder`, `answer`, `journal` | customers who note everything, and where they note it |
-//! | `watch`, `ending` | what changes meanwhile, and how the shop was left |
+//! | `watch`, `account`, `ending` | what changes meanwhile; the books at the end; how the shop was left |
 //! | `heal` | undoes what a killed drill left |
 //!
 //! Not here: load (`load`), pages and files of a report (`report`), how a process is broken (`target`).
 
+mod account;
 mod answer;
 pub mod check;
 pub mod compare;
 #[cfg(test)]
 mod controls;
+#[cfg(test)]
+mod controls_lock;
 mod draw;
 mod ending;
 mod error;
@@ -29,6 +34,8 @@ pub mod history;
 mod journal;
 pub mod judge;
 pub mod measure;
+mod progress;
+mod ready;
 mod recorder;
 pub mod report;
 mod run;
@@ -37,6 +44,8 @@ mod sample;
 pub mod scenario;
 mod series;
 mod stage;
+mod stale_lock;
+mod strike;
 mod watch;
 
 pub use error::DrillError;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::answer::Heard;
 use super::history::{Action, Operation, Outcome, Record, Settlement, Told};
 use super::journal::Journal;
-use super::stage::{Account, Customer, Stage};
+use super::stage::{Account, Customer, SaleStage, Stage};
 use crate::shop::{Request, Shop};
 
 /// How long a customer waits for an answer.
@@ -29,6 +29,8 @@ const REMEMBERED: usize = 500;
 /// How often and how patiently a key is settled when operations have ended.
 const SETTLE_TRIES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// Orders in the sale are numbered from here on, so that they never share a number with the others.
+pub(super) const FIRST_IN_SALE: u64 = 1 << 32;
 /// How many keys of each kind that are not open are asked about too.
 const SAMPLE: usize = 100;
 
@@ -77,16 +79,40 @@ impl Recorder {
         while running.join_next().await.is_some() {}
     }
 
-    /// One operation, with its one repeat, written down when it has ended.
+    /// One operation of the constant load.
     async fn operate(&self, number: u64) {
-        let (customer, action) = self.choose(number);
+        let (place, action) = self.choose(number);
+        let told = self.carry_out(number, place, self.customer(place), action.clone());
+        if let (Action::Order { key, .. }, Some(Told::Confirmed(order))) = (action, told.await) {
+            self.remember(place, order.id, key);
+        }
+    }
+
+    /// An order in the sale by one of its customers, under a key of its own.
+    pub(super) async fn order_in_sale(&self, number: u64, sale: &SaleStage, customer: &Customer) {
+        let action = Action::Order {
+            key: format!("drill-{}-{number}", self.run.simple()),
+            product: sale.product,
+            quantity: 1,
+        };
+        self.carry_out(number, 0, customer, action).await;
+    }
+
+    /// One operation with its one repeat, written down when it has ended.
+    async fn carry_out(
+        &self,
+        number: u64,
+        place: usize,
+        customer: &Customer,
+        action: Action,
+    ) -> Option<Told> {
         let began = self.journal.now();
         let mut attempts = 1;
-        let mut heard = self.attempt(customer, &action).await;
+        let mut heard = self.attempt(place, customer, &action).await;
         if heard.is_broken() {
             sleep(BEFORE_REPEAT).await;
             attempts += 1;
-            let again = self.attempt(customer, &action).await;
+            let again = self.attempt(place, customer, &action).await;
             // "Not done" is about the repeat: what became of the first try is not known.
             let still_open = heard.outcome == Outcome::Unknown && again.outcome == Outcome::Fail;
             heard = Heard {
@@ -98,22 +124,20 @@ impl Recorder {
                 ..again
             };
         }
-        let ended = self.journal.now();
-        if let (Action::Order { key, .. }, Some(Told::Confirmed(order))) = (&action, &heard.told) {
-            self.remember(customer, order.id, key.clone());
-        }
+        let told = heard.told.clone();
         self.journal.write(Record::Operation(Operation {
             number,
-            customer: self.customer(customer).id,
+            customer: customer.id,
             action,
             began,
-            ended,
+            ended: self.journal.now(),
             attempts,
             outcome: heard.outcome,
             status: heard.status,
             reason: heard.reason,
             told: heard.told,
         }));
+        told
     }
 
     /// Whose turn it is, and for what. Every other operation is an order, now and then one is a login, the rest read what was ordered.
@@ -160,25 +184,22 @@ impl Recorder {
         known.push_back((customer, order, key));
     }
 
-    async fn attempt(&self, customer: usize, action: &Action) -> Heard {
+    async fn attempt(&self, place: usize, customer: &Customer, action: &Action) -> Heard {
         let attempt = async {
             match action {
                 Action::Order {
                     key,
                     product,
                     quantity,
-                } => {
-                    self.order(self.customer(customer), key, *product, *quantity)
-                        .await
-                }
+                } => self.order(customer, key, *product, *quantity).await,
                 Action::Read { order, .. } => {
                     let path = format!("/api/orders/{order}");
-                    let request = Request::get(&path).token(&self.customer(customer).token);
+                    let request = Request::get(&path).token(&customer.token);
                     Heard::of_read(self.shop.ask(&request).await)
                 }
                 Action::Login => {
                     let Account { email, password } =
-                        &self.stage.accounts[customer % self.stage.accounts.len()];
+                        &self.stage.accounts[place % self.stage.accounts.len()];
                     let body = json!({"email": email, "password": password});
                     let request = Request::post("/api/auth/login", body);
                     Heard::of_login(self.shop.ask(&request).await)
@@ -216,18 +237,14 @@ impl Recorder {
                 (Outcome::Ok, Some(Told::Refused { .. })) => Some(1),
                 _ => continue,
             };
-            if let Some(kind) = kind {
+            let in_sale = operation.number >= FIRST_IN_SALE;
+            if let Some(kind) = kind.filter(|_| !in_sale) {
                 answered[kind] += 1;
                 if answered[kind] > SAMPLE {
                     continue;
                 }
             }
-            let Some(customer) = self
-                .stage
-                .customers
-                .iter()
-                .find(|customer| customer.id == operation.customer)
-            else {
+            let Some(customer) = self.stage.customer(operation.customer) else {
                 continue;
             };
             let by_key = self

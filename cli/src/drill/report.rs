@@ -184,12 +184,12 @@ impl DrillReport {
             .map(|(file, history)| run(file, history))
             .collect();
         let mut reasons: Vec<Reason> = runs.iter().flat_map(reasons).collect();
-        if let Some(why) = &origin.cut_short {
-            reasons.push(Reason {
-                verdict: Verdict::Unknown,
-                text: why.clone(),
-            });
-        }
+        // What was not looked at follows from it.
+        let cut_short = origin.cut_short.as_ref().map(|why| Reason {
+            verdict: Verdict::Unknown,
+            text: why.clone(),
+        });
+        reasons.splice(0..0, cut_short);
         if runs.is_empty() {
             reasons.push(Reason {
                 verdict: Verdict::Unknown,

@@ -1,7 +1,6 @@
 //! A drill from its beginning to its end: all well, a fault, recovery, and the books.
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,25 +8,25 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::draw::draw;
-use super::ending;
 use super::error::DrillError;
 use super::history::{
-    BookedOrder, Fault, FaultKind, HISTORY_VERSION, History, Micros, OrderSeen, Outcome, Phase,
-    Plan, ProductStock, Record,
+    FaultKind, HISTORY_VERSION, History, Micros, Outcome, Phase, Plan, Record, SaleTerms,
 };
 use super::journal::Journal;
-use super::measure::measure;
+use super::progress::Progress;
+use super::ready::until_whole;
 use super::recorder::Recorder;
-use super::scenario::{self, ScenarioPlan};
+use super::scenario::{self, Replaced, ScenarioPlan};
 use super::series::DrillSeries;
-use super::stage::{self, Stage};
-use super::watch::{self, Watching};
+use super::stage::Stage;
+use super::stale_lock::{OrderProcess, Provocation};
+use super::strike::Breakage;
+use super::watch::Watching;
 use crate::environment::DrillScenario;
+use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::load::{LoadPlan, LoadTest, LoadWish};
-use crate::shop::{Ledger, Request, test_data};
-use crate::supervisor::{Client, InstanceStatus};
-use crate::target::local::{Strike, Victim};
+use crate::shop::{Request, StaleReleases, test_data};
 
 /// Users of the background load arrive, connections open, plans are cached: this is not measured.
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -37,12 +36,14 @@ const LATEST: u64 = 1_000_000;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The sweeper of holds comes by every second; this is its turn and its work.
 const HOLD_GRACE: Duration = Duration::from_secs(3);
-/// How long holds may take to run out at the end.
-const DRAIN: Duration = Duration::from_secs(30);
 /// How long removing what the drill made may take.
 const REMOVAL: Duration = Duration::from_secs(30);
+/// Orders that a process has taken in are decided or given up by then.
+const UNTIL_NOTHING_COMES: Duration = Duration::from_secs(1);
 /// The largest share of operations that may fail before the fault.
 const STEADY_ERRORS: f64 = 0.001;
+/// The setting of the service with sale locks that says how long one lives that nobody releases.
+const LOCK_LIFETIME: &str = "saleLock";
 
 /// One drill of a series.
 pub(super) struct Drill<'a> {
@@ -57,25 +58,58 @@ pub(super) struct Drill<'a> {
 impl Drill<'_> {
     /// Runs it. The history goes to `file`. Gives what a person should know besides.
     pub(super) async fn run(&self, file: File) -> Result<Vec<String>, DrillError> {
-        all_ready(self.series.folder.run_dir()).await?;
+        until_whole(
+            self.series.folder.run_dir(),
+            self.series.redis,
+            self.series.observer,
+            self.series.interrupt,
+        )
+        .await?;
         let journal = Arc::new(Journal::new(file));
         let (tag, admin) = Stage::tag(self.series.shop)?;
         let outcome = self.staged(&journal, &tag, &admin).await;
-        let removed = test_data::remove(
-            &tag,
-            &admin,
-            Instant::now() + REMOVAL,
-            async |request: &Request<'_>| self.series.shop.ask(request).await,
-        )
-        .await;
+        let step = "remove the test data";
+        self.series.observer.started(step);
+        let removed = self.remove(&tag, &admin, outcome.is_err()).await;
+        let left = match removed {
+            Ok(()) => {
+                self.series.observer.done(step, true);
+                None
+            }
+            Err(left) => {
+                self.series.observer.failed(step, left.to_string());
+                Some(left.to_string())
+            }
+        };
         let mut notes = outcome?;
-        if let Err(left) = removed {
-            notes.push(left.to_string());
-        }
+        notes.extend(left);
         if let Some(reason) = journal.failure() {
             return Err(DrillError::History(reason));
         }
         Ok(notes)
+    }
+
+    /// Removes what the drill made. Of one that did not come to its end orders may still be under way, in a process that
+    /// has just gone on: these are looked for too.
+    async fn remove(
+        &self,
+        tag: &str,
+        admin: &str,
+        may_grow: bool,
+    ) -> Result<(), test_data::TestDataLeft> {
+        let deadline = Instant::now() + REMOVAL;
+        loop {
+            let ask = async |request: &Request<'_>| self.series.shop.ask(request).await;
+            test_data::remove(tag, admin, deadline, ask).await?;
+            if !may_grow {
+                return Ok(());
+            }
+            sleep(UNTIL_NOTHING_COMES).await;
+            let left = self.series.auditor.tags(tag).await;
+            if left.is_ok_and(|left| left.is_empty()) || Instant::now() >= deadline {
+                return Ok(());
+            }
+        }
     }
 
     async fn staged(
@@ -86,14 +120,18 @@ impl Drill<'_> {
     ) -> Result<Vec<String>, DrillError> {
         let step = "prepare";
         self.series.observer.started(step);
-        let stage = match Stage::set(self.series.shop, tag, admin).await {
+        let plan = ScenarioPlan::new(
+            self.scenario,
+            &self.series.environment.objectives.drills,
+            self.series.catalogue,
+        );
+        let stage = match Stage::set(self.series.shop, tag, admin, plan.stale_locks).await {
             Ok(stage) => Arc::new(stage),
             Err(error) => {
                 self.series.observer.failed(step, error.to_string());
                 return Err(error.into());
             }
         };
-        let plan = ScenarioPlan::new(self.scenario, &self.series.environment.objectives.drills);
         journal.write(Record::Plan(self.plan(&plan, &stage)));
         self.series.observer.done(step, true);
         let watching = Watching::start(
@@ -101,7 +139,7 @@ impl Drill<'_> {
             self.series.redis,
             self.series.auditor,
             tag,
-            [stage.plenty, stage.scarce],
+            stage.product_ids(),
             journal,
         );
         let notes = self.under_load(&plan, &stage, journal).await?;
@@ -119,18 +157,25 @@ impl Drill<'_> {
             environment: self.series.environment.name.to_string(),
             operations_per_second: self.series.profile.orders_per_second,
             hold_grace_micros: micros(HOLD_GRACE),
-            products: vec![
-                ProductStock {
-                    product: stage.plenty,
-                    pieces: i64::from(stage::PLENTY),
-                },
-                ProductStock {
-                    product: stage.scarce,
-                    pieces: i64::from(stage::SCARCE),
-                },
-            ],
+            products: stage.products(),
             objectives: plan.objectives.clone(),
+            sale: stage.sale.as_ref().map(|sale| SaleTerms {
+                product: sale.product,
+                limit_per_customer: i64::from(sale.limit),
+                lock_micros: micros(self.lock_lifetime(plan)),
+            }),
         }
+    }
+
+    /// How long a sale lock lives that nobody releases.
+    fn lock_lifetime(&self, plan: &ScenarioPlan) -> Duration {
+        self.series
+            .environment
+            .components
+            .get(plan.victims.component)
+            .and_then(|service| service.settings.get(LOCK_LIFETIME)?.as_str())
+            .and_then(|text| text.parse::<crate::value::Duration>().ok())
+            .map_or(Duration::ZERO, crate::value::Duration::to_std)
     }
 
     /// k6 loads the shop from before the first operation until after the last.
@@ -210,296 +255,162 @@ impl Drill<'_> {
             })
         };
         let interrupted = tokio::select! {
-            outcome = self.break_and_wait(plan, journal) => {
+            outcome = self.break_and_wait(plan, &recorder, stage, journal) => {
                 outcome?;
                 false
             }
             () = self.series.interrupt.pressed() => true,
         };
+        if interrupted {
+            self.series
+                .observer
+                .note("Interrupted: the drill ends, and what it has seen is kept");
+        }
         let end_at = journal.phase(Phase::Draining);
         let _ = end.send(());
         let _ = recording.await;
         if interrupted {
             return Err(DrillError::Interrupted);
         }
-        self.account(&recorder, stage, journal, end_at).await
+        tokio::select! {
+            outcome = self.account(&recorder, stage, journal, end_at) => outcome,
+            () = self.series.interrupt.pressed() => Err(DrillError::Interrupted),
+        }
     }
 
     /// Steady, fault, recovery.
     async fn break_and_wait(
         &self,
         plan: &ScenarioPlan,
+        recorder: &Arc<Recorder>,
+        stage: &Arc<Stage>,
         journal: &Arc<Journal>,
+    ) -> Result<(), DrillError> {
+        let mut progress = Progress::new(journal)?;
+        self.steady(journal, &mut progress).await?;
+        let mut breakage = Breakage::new(self.victims(plan).await?, journal);
+        journal.phase(Phase::Faulty);
+        let signal = if plan.fault == FaultKind::Kill {
+            "SIGKILL"
+        } else {
+            "SIGSTOP"
+        };
+        let step = format!("{signal} to {}", breakage.names());
+        self.series.observer.started(&*step);
+        let struck = if plan.stale_locks {
+            self.provoke(plan, recorder, stage, &mut breakage, &step)
+                .await
+        } else {
+            breakage.strike(plan.fault).await
+        };
+        match struck {
+            Ok(()) => self.series.observer.done(&*step, true),
+            Err(reason) => self.series.observer.failed(&*step, reason),
+        }
+        self.recovery(&mut progress, &breakage).await?;
+        // What is still stopped goes on here, at the latest.
+        drop(breakage);
+        Ok(())
+    }
+
+    async fn steady(
+        &self,
+        journal: &Journal,
+        progress: &mut Progress<'_>,
     ) -> Result<(), DrillError> {
         let step = "steady state";
         self.series.observer.started(step);
         self.series.observer.waiting(step, "customers to arrive");
         sleep(WARM_UP).await;
         journal.phase(Phase::Steady);
-        self.series.observer.waiting(
-            step,
-            format!("{} without a failure", self.series.profile.steady),
-        );
-        sleep(self.series.profile.steady.to_std()).await;
         let moment = draw(self.series.seed, self.run, "moment", LATEST);
-        sleep(Duration::from_micros(moment)).await;
-        if let Err(reason) = is_steady(&journal.history(Some(journal.now()))?) {
+        let moment = self.series.profile.steady.to_std() + Duration::from_micros(moment);
+        let until = Instant::now() + moment;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            self.series.observer.waiting(
+                step,
+                format!(
+                    "{} without a failure: {}",
+                    self.series.profile.steady,
+                    progress.in_short()?
+                ),
+            );
+            sleep(left.min(LOOK_EVERY)).await;
+        }
+        if let Err(reason) = is_steady(progress.history()?) {
             self.series.observer.failed(step, reason.clone());
             return Err(DrillError::NotSteady(reason));
         }
         self.series.observer.done(step, true);
-        let victims = self.victims(plan).await?;
-        journal.phase(Phase::Faulty);
-        let mend = self.strike(plan, &victims, journal).await;
-        self.recovery(journal).await?;
-        drop(mend);
         Ok(())
     }
 
-    /// Strikes all victims at once, then looks at each.
-    async fn strike(&self, plan: &ScenarioPlan, victims: &[Victim], journal: &Journal) -> Mend {
-        let (strike, signal) = match plan.fault {
-            FaultKind::Kill => (Strike::Kill, "SIGKILL"),
-            FaultKind::Stop => (Strike::Stop, "SIGSTOP"),
-            FaultKind::Continue => (Strike::Continue, "SIGCONT"),
+    /// Makes the victim hang in the midst of orders, until their locks are somebody else's.
+    async fn provoke(
+        &self,
+        plan: &ScenarioPlan,
+        recorder: &Arc<Recorder>,
+        stage: &Arc<Stage>,
+        breakage: &mut Breakage,
+        step: &str,
+    ) -> Result<(), String> {
+        let journal = Arc::clone(breakage.journal());
+        let replaced = Replaced::of(self.series.catalogue, plan.victims.component);
+        let provocation = Provocation {
+            recorder: Arc::clone(recorder),
+            stage: Arc::clone(stage),
+            redis: self.series.redis,
+            journal: &journal,
+            lock_lifetime: self.lock_lifetime(plan),
+            replaced_after: replaced.map_or(Duration::MAX, |replaced| replaced.earliest),
+            tell: &|what| self.series.observer.waiting(step, what),
         };
-        let names: Vec<&str> = victims
-            .iter()
-            .map(|victim| victim.instance.as_str())
-            .collect();
-        let step = format!("{signal} to {}", names.join(", "));
-        self.series.observer.started(&*step);
-        let mend = Mend {
-            stopped: if strike == Strike::Stop {
-                victims.to_vec()
-            } else {
-                Vec::new()
-            },
-        };
-        let sent: Vec<(Micros, Result<(), String>)> = victims
-            .iter()
-            .map(|victim| {
-                let sent = victim.strike(strike);
-                (journal.now(), sent)
-            })
-            .collect();
-        let mut failed = Vec::new();
-        for (victim, (at, sent)) in victims.iter().zip(sent) {
-            let (confirmed, evidence) = match sent {
-                Ok(()) => {
-                    let struck = victim.confirm(strike).await;
-                    (struck.confirmed, struck.evidence)
-                }
-                Err(reason) => (false, reason),
-            };
-            if !confirmed {
-                failed.push(format!("{}: {evidence}", victim.instance));
-            }
-            journal.write(Record::Fault(Fault {
-                at,
-                kind: plan.fault,
-                instance: victim.instance.clone(),
-                process: victim.name(),
-                evidence: Some(evidence),
-                confirmed,
-            }));
-        }
-        if failed.is_empty() {
-            self.series.observer.done(&*step, true);
-        } else {
-            self.series.observer.failed(&*step, failed.join("; "));
-        }
-        mend
+        let releases = StaleReleases::of(self.series.environment, &breakage.names());
+        let mut process = OrderProcess { breakage, releases };
+        provocation.run(&mut process).await
     }
 
-    /// Waits until all has been well for long enough, or the time is up.
-    async fn recovery(&self, journal: &Journal) -> Result<(), DrillError> {
+    /// Waits until all has been well for long enough and who hung was replaced, or the time is up.
+    async fn recovery(
+        &self,
+        progress: &mut Progress<'_>,
+        breakage: &Breakage,
+    ) -> Result<(), DrillError> {
         let step = "recovery";
         self.series.observer.started(step);
         let deadline = Instant::now() + self.series.profile.deadline.to_std();
         loop {
             sleep(LOOK_EVERY).await;
-            let history = journal.history(Some(journal.now()))?;
-            let figures = measure(&history);
-            if let Some(after) = figures.steady_again {
+            let steady = progress.steady_again()?;
+            let hangs = breakage.hangs();
+            if let Some(after) = steady.filter(|_| !hangs) {
                 let seconds = Duration::from_micros(after).as_secs_f64();
-                self.series.observer.waiting(
-                    step,
-                    format!("as before since {seconds:.1} s after the fault"),
-                );
-                self.series.observer.done(step, true);
+                self.series.observer.observe(Event::StepDone {
+                    step: step.to_owned(),
+                    changed: true,
+                    detail: Some(format!("as before since {seconds:.1} s after the fault")),
+                });
                 return Ok(());
             }
-            let last: Vec<&str> = history
-                .operations
-                .iter()
-                .rev()
-                .take(20)
-                .filter(|operation| operation.outcome != Outcome::Ok)
-                .filter_map(|operation| operation.reason.as_deref())
-                .collect();
-            self.series.observer.waiting(
-                step,
-                match last.first() {
-                    Some(reason) => format!("requests that fail: {reason}"),
-                    None => "ten seconds as good as before".to_owned(),
-                },
-            );
-            if Instant::now() >= deadline {
-                self.series.observer.failed(
-                    step,
-                    format!("not as before within {}", self.series.profile.deadline),
-                );
-                return Ok(());
-            }
-        }
-    }
-
-    /// Open keys, holds, books, and how the shop was left.
-    async fn account(
-        &self,
-        recorder: &Recorder,
-        stage: &Stage,
-        journal: &Journal,
-        end_at: Micros,
-    ) -> Result<(), DrillError> {
-        let step = "settle open keys";
-        self.series.observer.started(step);
-        let history = journal.history(None)?;
-        let fault = history.fault_at().unwrap_or(end_at);
-        let mut operations = history.operations;
-        // Where it hurt most is asked first.
-        operations.sort_by_key(|operation| operation.began.abs_diff(fault));
-        recorder.settle(&operations).await;
-        self.series.observer.done(step, true);
-        let step = "read the books";
-        self.series.observer.started(step);
-        let ending = ending::wait(self.series.folder.run_dir(), self.series.redis, journal).await;
-        let outcome = self.books(stage, journal).await;
-        match &outcome {
-            Ok(()) => self.series.observer.done(step, true),
-            Err(error) => self.series.observer.failed(step, error.to_string()),
-        }
-        journal.write(Record::Ending(ending));
-        outcome
-    }
-
-    async fn books(&self, stage: &Stage, journal: &Journal) -> Result<(), DrillError> {
-        let products = [stage.plenty, stage.scarce];
-        let deadline = Instant::now() + DRAIN;
-        journal.phase(Phase::Accounting);
-        loop {
-            let look = Ledger::default()
-                .look(self.series.auditor, &stage.tag, &products)
-                .await;
-            let drained = match &look {
-                Ok(seen) => {
-                    let page = watch::page(seen, journal);
-                    let held: i64 = page.products.iter().map(|product| product.held).sum();
-                    journal.write(Record::Books(page));
-                    held == 0
-                }
-                Err(_) => false,
+            let what = match steady {
+                Some(_) => format!("{} to be replaced", breakage.names()),
+                None => "10 good seconds".to_owned(),
             };
-            if drained {
-                break;
-            }
+            self.series
+                .observer
+                .waiting(step, format!("{what}: {}", progress.in_short()?));
             if Instant::now() >= deadline {
-                look?;
-                break;
+                let what = match steady {
+                    Some(_) => "still hanging after",
+                    None => "not as before within",
+                };
+                self.series
+                    .observer
+                    .failed(step, format!("{what} {}", self.series.profile.deadline));
+                return Ok(());
             }
-            sleep(LOOK_EVERY).await;
-        }
-        for order in Ledger::orders(self.series.auditor, &stage.tag).await? {
-            journal.write(Record::Order(BookedOrder {
-                customer: order.customer,
-                key: order.key,
-                order: OrderSeen {
-                    id: order.id,
-                    product: order.product,
-                    quantity: order.quantity,
-                    unit_price_minor: order.unit_price_minor,
-                    currency: order.currency,
-                },
-            }));
-        }
-        Ok(())
-    }
-
-    async fn victims(&self, plan: &ScenarioPlan) -> Result<Vec<Victim>, DrillError> {
-        let mut candidates: Vec<InstanceStatus> = instances(self.series.folder.run_dir())
-            .await?
-            .into_iter()
-            .filter(|instance| instance.component == plan.victims.component)
-            .filter(|instance| {
-                plan.victims
-                    .role
-                    .is_none_or(|role| instance.role.as_deref() == Some(role))
-            })
-            .collect();
-        candidates.sort_by(|one, two| one.instance.cmp(&two.instance));
-        let first = draw(
-            self.series.seed,
-            self.run,
-            "victim",
-            candidates.len() as u64,
-        );
-        let candidate_count = candidates.len();
-        if candidate_count > 0 {
-            candidates.rotate_left(usize::try_from(first).unwrap_or(0) % candidate_count);
-        }
-        let victims: Vec<Victim> = candidates
-            .iter()
-            .take(plan.victims.count.of(candidate_count))
-            .filter_map(Victim::of)
-            .collect();
-        if victims.is_empty() {
-            return Err(DrillError::NoVictim {
-                component: plan.victims.component.to_owned(),
-                role: plan.victims.role.map(str::to_owned),
-            });
-        }
-        Ok(victims)
-    }
-}
-
-/// Whether everything serves.
-pub(super) async fn all_ready(run_dir: &Path) -> Result<(), DrillError> {
-    let not_ready = not_ready(run_dir).await?;
-    if not_ready.is_empty() {
-        Ok(())
-    } else {
-        Err(DrillError::NotReady(not_ready))
-    }
-}
-
-/// The instances that do not serve.
-pub(super) async fn not_ready(run_dir: &Path) -> Result<Vec<String>, DrillError> {
-    Ok(instances(run_dir)
-        .await?
-        .into_iter()
-        .filter(|instance| !instance.ready)
-        .map(|instance| instance.instance)
-        .collect())
-}
-
-/// Lets stopped processes go on, whatever ends the drill. Those that the supervisor has replaced are gone.
-struct Mend {
-    stopped: Vec<Victim>,
-}
-
-impl Drop for Mend {
-    fn drop(&mut self) {
-        for victim in &self.stopped {
-            let _ = victim.strike(Strike::Continue);
         }
     }
-}
-
-/// The instances as the supervisor has them.
-pub(super) async fn instances(run_dir: &Path) -> Result<Vec<InstanceStatus>, DrillError> {
-    let status = Client::connect(run_dir).await?.status().await?;
-    Ok(status.instances)
 }
 
 /// Whether all was well since the steady part began.

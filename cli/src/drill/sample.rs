@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::history::{
-    Action, BookedOrder, Books, Ending, Fault, FaultKind, HISTORY_VERSION, History, Micros,
-    Operation, OrderSeen, Outcome, Phase, PhaseBegins, Plan, ProductBooks, ProductStock, Record,
-    Seen, Sight, Told,
+    Action, BookedOrder, Books, Ending, Fault, FaultKind, HISTORY_VERSION, History, LockLook,
+    Micros, Operation, OrderSeen, Outcome, Phase, PhaseBegins, Plan, ProductBooks, ProductStock,
+    Record, SaleTerms, Seen, Settlement, Sight, StaleLock, StaleLocks, Told,
 };
 
 const SECOND: Micros = 1_000_000;
@@ -72,6 +72,7 @@ pub(super) fn honest() -> History {
             pieces: PIECES,
         }],
         objectives: Vec::new(),
+        sale: None,
     })];
     for (at, phase) in [
         (0, Phase::Steady),
@@ -86,6 +87,7 @@ pub(super) fn honest() -> History {
         kind: FaultKind::Kill,
         instance: "redis-0".to_owned(),
         process: "4242@77".to_owned(),
+        others: Vec::new(),
         evidence: Some("ended by signal 9".to_owned()),
         confirmed: true,
     }));
@@ -167,6 +169,131 @@ fn sights() -> Vec<Record> {
     .collect()
 }
 
+/// The product in the sale of [`hung_holder`].
+pub(super) fn sale_product() -> Uuid {
+    Uuid::from_u128(8)
+}
+
+/// A customer of that sale.
+pub(super) fn buyer() -> Uuid {
+    Uuid::from_u128(2)
+}
+
+/// What the buyer ordered while the holder of his lock hung.
+pub(super) fn begun() -> OrderSeen {
+    OrderSeen {
+        id: Uuid::from_u128(2_000_000),
+        product: sale_product(),
+        ..order(0)
+    }
+}
+
+/// A run in which `order-1` hung with a customer's lock, and went on when somebody else had it.
+pub(super) fn hung_holder() -> History {
+    const PIECES: i64 = 10;
+    let mut history = honest();
+    history.plan.sale = Some(SaleTerms {
+        product: sale_product(),
+        limit_per_customer: 1,
+        lock_micros: 5 * SECOND,
+    });
+    history.plan.products.push(ProductStock {
+        product: sale_product(),
+        pieces: PIECES,
+    });
+    for books in &mut history.books {
+        books.products.push(ProductBooks {
+            product: sale_product(),
+            received: PIECES,
+            free: PIECES - 1,
+            held: 0,
+            sold: 1,
+            ordered: 1,
+        });
+    }
+    let fault = |at, kind| Fault {
+        at,
+        kind,
+        instance: "order-1".to_owned(),
+        process: "4243@78".to_owned(),
+        others: Vec::new(),
+        evidence: None,
+        confirmed: true,
+    };
+    let gone_on = FAULT_AT + 52 * SECOND / 10;
+    history.faults = vec![
+        fault(FAULT_AT, FaultKind::Stop),
+        fault(gone_on, FaultKind::Continue),
+    ];
+    let refused = Told::Refused {
+        verdict: "limit-reached".to_owned(),
+    };
+    let confirmed = Told::Confirmed(begun());
+    for (number, began, told) in [
+        (1_000_000, FAULT_AT - 2_000, &confirmed),
+        (1_000_001, FAULT_AT + 5_100_000, &refused),
+    ] {
+        let action = Action::Order {
+            key: key(number),
+            product: sale_product(),
+            quantity: 1,
+        };
+        history.operations.push(Operation {
+            customer: buyer(),
+            began,
+            ended: began + 50_000,
+            ..operation(number, action, told.clone())
+        });
+        history.settlements.push(Settlement {
+            operation: number,
+            by_key: Some(told.clone()),
+            replay: Some(told.clone()),
+        });
+    }
+    history.orders.push(BookedOrder {
+        customer: buyer(),
+        key: key(1_000_000),
+        order: begun(),
+    });
+    history.stale_locks = Some(StaleLocks {
+        instance: "order-1".to_owned(),
+        tries: 1,
+        reason: None,
+        stale_before: Some(0),
+        stale_after: Some(1),
+        locks: vec![StaleLock {
+            key: "lock:s:p:c".to_owned(),
+            customer: buyer(),
+            operation: 1_000_000,
+            stale_token: "old".to_owned(),
+            seen_at: FAULT_AT + 300_000,
+            left_micros: 4_700_000,
+            expired_at: Some(FAULT_AT + 5_010_000),
+            next_operation: Some(1_000_001),
+            taken_at: Some(FAULT_AT + 5_190_000),
+            new_token: Some("new".to_owned()),
+            looks: vec![LockLook {
+                at: gone_on + 1_000,
+                token: Some("new".to_owned()),
+            }],
+            watched_until: Some(gone_on + SECOND),
+        }],
+    });
+    history
+}
+
+#[test]
+fn a_history_of_the_first_version_is_read_and_one_of_the_next_is_not() {
+    let with = |version| {
+        let mut plan = serde_json::to_value(Record::Plan(honest().plan)).unwrap();
+        plan["version"] = version;
+        History::parse(&plan.to_string())
+    };
+    assert_eq!(with(1.into()).unwrap().plan.sale, None);
+    assert!(with((HISTORY_VERSION + 1).into()).is_err());
+    assert!(with(0.into()).is_err());
+}
+
 #[test]
 fn a_history_is_read_back_as_it_was_written() {
     let plan = honest().plan;
@@ -180,6 +307,7 @@ fn a_history_is_read_back_as_it_was_written() {
             },
         )),
         sights().remove(3),
+        Record::StaleLocks(hung_holder().stale_locks.unwrap()),
     ];
     let text: Vec<String> = records
         .iter()

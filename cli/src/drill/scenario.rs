@@ -1,8 +1,11 @@
 //! What can be broken, what is expected then, and what the run is held to.
 
+use std::time::Duration;
+
+use crate::catalogue::Catalogue;
 use crate::environment::{DrillObjectives, DrillScenario};
 
-use super::history::{FaultKind, Figure, Objective};
+use super::history::{FaultKind, Figure, Micros, Objective};
 
 /// What a scenario does and expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,31 @@ pub struct ScenarioPlan {
     pub hypothesis: String,
     /// What the run is held to.
     pub objectives: Vec<Objective>,
+    /// Whether its victim is to hang while it holds sale locks, and to go on when they are somebody else's.
+    pub stale_locks: bool,
+}
+
+/// How soon a process that hangs is replaced, counted from when it stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// If it is probed at once.
+    pub earliest: Duration,
+    /// If it was probed a moment before.
+    pub latest: Duration,
+}
+
+impl Replaced {
+    /// As a component's probe says. What has no probe is never replaced.
+    pub fn of(catalogue: &Catalogue, component: &str) -> Option<Self> {
+        let probe = catalogue.get(component)?.probe.as_ref()?;
+        let timeout = Duration::from_millis(probe.timeout_milliseconds);
+        let interval = Duration::from_millis(probe.interval_milliseconds);
+        let failures = probe.failures.max(1);
+        Some(Self {
+            earliest: timeout * failures + interval * (failures - 1),
+            latest: (timeout + interval) * failures,
+        })
+    }
 }
 
 /// Whom a scenario hits.
@@ -54,7 +82,11 @@ impl Count {
 
 impl ScenarioPlan {
     /// The plan of a scenario under an environment's objectives.
-    pub fn new(scenario: DrillScenario, objectives: &DrillObjectives) -> Self {
+    pub fn new(
+        scenario: DrillScenario,
+        objectives: &DrillObjectives,
+        catalogue: &Catalogue,
+    ) -> Self {
         let (component, role, count) = victims(scenario);
         let hangs = is_hang(scenario);
         Self {
@@ -70,7 +102,8 @@ impl ScenarioPlan {
                 FaultKind::Kill
             },
             hypothesis: hypothesis(scenario).to_owned(),
-            objectives: limits(scenario, objectives),
+            objectives: limits(scenario, objectives, Replaced::of(catalogue, component)),
+            stale_locks: scenario == DrillScenario::OrderHang,
         }
     }
 }
@@ -137,7 +170,8 @@ fn hypothesis(scenario: DrillScenario) -> &'static str {
             "Orders pause: nothing is acknowledged that is not committed. What was acknowledged is there afterwards."
         }
         S::PostgresHang => {
-            "The process that lets connections in hangs: those that are open go on until the supervisor replaces the server."
+            "All of the server hangs, and orders with it, until its probes have failed and the supervisor replaces it: what \
+             was acknowledged is there afterwards."
         }
         S::Gateway => {
             "The other gateway takes over on the same port. A client that repeats a broken request once loses nothing."
@@ -161,7 +195,11 @@ fn hypothesis(scenario: DrillScenario) -> &'static str {
     }
 }
 
-fn limits(scenario: DrillScenario, limits: &DrillObjectives) -> Vec<Objective> {
+fn limits(
+    scenario: DrillScenario,
+    limits: &DrillObjectives,
+    replaced: Option<Replaced>,
+) -> Vec<Objective> {
     use DrillScenario as S;
     let micros = |duration: crate::value::Duration| duration.milliseconds().saturating_mul(1000);
     let at_most = |figure, limit| Objective { figure, limit };
@@ -182,10 +220,16 @@ fn limits(scenario: DrillScenario, limits: &DrillObjectives) -> Vec<Objective> {
             vec![no_failed_order, redis_gap]
         }
         S::Postgres => vec![at_most(Figure::FirstOrder, micros(limits.postgres_back))],
+        // The same, from when its probes have failed.
+        S::PostgresHang => {
+            let noticed = replaced.map_or(0, |replaced| replaced.latest.as_micros());
+            let noticed = Micros::try_from(noticed).unwrap_or(Micros::MAX);
+            let back = noticed.saturating_add(micros(limits.postgres_back));
+            vec![at_most(Figure::FirstOrder, back)]
+        }
         // These are held to what is always true, and to being well again in time.
         S::RedisAll
         | S::RedisAllHang
-        | S::PostgresHang
         | S::GatewayHang
         | S::OrderHang
         | S::ProductHang
@@ -201,8 +245,9 @@ mod tests {
 
     #[test]
     fn every_scenario_has_a_name_a_hypothesis_and_somebody_to_hit() {
+        let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
         for scenario in DrillScenario::ALL {
-            let plan = ScenarioPlan::new(scenario, &DrillObjectives::default());
+            let plan = ScenarioPlan::new(scenario, &DrillObjectives::default(), &catalogue);
             assert!(!name(scenario).is_empty());
             assert!(plan.hypothesis.ends_with('.'), "{}", plan.hypothesis);
             assert_eq!(
@@ -211,6 +256,17 @@ mod tests {
             );
             assert!(plan.victims.count.of(3) > 0);
         }
+    }
+
+    #[test]
+    fn what_hangs_is_replaced_when_its_probes_have_failed() {
+        let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
+        let replaced = Replaced::of(&catalogue, "order").unwrap();
+        assert_eq!(replaced.earliest, Duration::from_secs(14));
+        assert_eq!(replaced.latest, Duration::from_secs(15));
+        let limits = DrillObjectives::default();
+        let plan = ScenarioPlan::new(DrillScenario::PostgresHang, &limits, &catalogue);
+        assert_eq!(plan.objectives[0].limit, 20_000_000);
     }
 
     #[test]

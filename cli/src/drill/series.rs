@@ -8,8 +8,9 @@ use time::OffsetDateTime;
 
 use super::error::DrillError;
 use super::history::History;
+use super::ready::until_whole;
 use super::report::{DrillFacts, DrillReport};
-use super::run::{Drill, all_ready};
+use super::run::Drill;
 use super::scenario;
 use crate::catalogue::Catalogue;
 use crate::environment::{DrillProfile, Environment};
@@ -58,9 +59,15 @@ pub struct DrillOutcome {
 }
 
 impl DrillSeries<'_> {
-    /// Whether all is well enough to break something.
+    /// Whether all is well enough to break something: what a drill before has broken is given time to recover.
     pub async fn check(&self) -> Result<(), DrillError> {
-        all_ready(self.folder.run_dir()).await
+        until_whole(
+            self.folder.run_dir(),
+            self.redis,
+            self.observer,
+            self.interrupt,
+        )
+        .await
     }
 
     /// Runs them all. Histories go into the report's folder. What stops the series is told in the report.
@@ -71,9 +78,15 @@ impl DrillSeries<'_> {
         let mut notes = Vec::new();
         let mut cut_short = None;
         let mut number = 0;
+        let all = self.profile.scenarios.len() * self.profile.runs as usize;
         'all: for scenario in &self.profile.scenarios {
             for run in 1..=self.profile.runs {
                 number += 1;
+                self.observer.note(format!(
+                    "{}, run {run} of {}: drill {number} of {all}",
+                    scenario::name(*scenario),
+                    self.profile.runs
+                ));
                 let name = format!("{number:03}-{}-{run}.jsonl", scenario::name(*scenario));
                 let raw = draft.path().join(&name);
                 let drill = Drill {

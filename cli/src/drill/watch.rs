@@ -202,7 +202,7 @@ impl Watching {
         redis: &RedisAccess,
         auditor: &Auditor,
         tag: &str,
-        products: [Uuid; 2],
+        products: Vec<Uuid>,
         journal: &Arc<Journal>,
     ) -> Self {
         let (run_dir, tag) = (run_dir.to_owned(), tag.to_owned());

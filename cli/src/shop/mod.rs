@@ -8,6 +8,7 @@ mod books;
 mod ledger;
 mod redis;
 pub mod seed;
+mod stale_releases;
 pub mod test_data;
 
 pub use access::{Answer, Request, Shop, ShopError};
@@ -15,3 +16,4 @@ pub use auditor::{AuditError, Auditor, ProductBooks, TestRemains};
 pub use books::{StockWatch, TestBooks};
 pub use ledger::{Ledger, LedgerOrder, PostgresSeen, StockSeen};
 pub use redis::{KeptConnection, RedisAccess, SentinelView, ServerRole};
+pub use stale_releases::StaleReleases;

@@ -18,6 +18,9 @@ const SENTINELS: (&str, &str, &str, &str) = ("sentinel", "sentinel", "client", "
 const MASTER_NAME: &str = "masterName";
 /// A key that this user may write and nobody reads.
 const PROBE_KEY: &str = "lock:drill-probe";
+/// Deletes a lock if it is still the token's.
+const RELEASE: &str =
+    "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 /// How long an answer may take. What hangs is as good as gone.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -27,6 +30,7 @@ pub struct RedisAccess {
     servers: Vec<String>,
     sentinels: Vec<String>,
     master_name: String,
+    user: String,
     password: Option<Secret>,
     sentinel_password: Option<Secret>,
 }
@@ -81,8 +85,22 @@ impl RedisAccess {
             servers: addresses(SERVERS),
             sentinels: addresses(SENTINELS),
             master_name: master_name.unwrap_or_default().to_owned(),
+            user: SERVERS.2.to_owned(),
             password: secrets.get(SERVERS.3).cloned(),
             sentinel_password: secrets.get(SENTINELS.3).cloned(),
+        }
+    }
+
+    /// One server without Sentinels.
+    #[cfg(test)]
+    pub(crate) fn at(server: String, user: &str, password: &str) -> Self {
+        Self {
+            servers: vec![server],
+            sentinels: Vec::new(),
+            master_name: String::new(),
+            user: user.to_owned(),
+            password: Some(Secret::new("test", password)),
+            sentinel_password: None,
         }
     }
 
@@ -120,18 +138,13 @@ impl RedisAccess {
     pub async fn takes_write(&self, server: &str, kept: &mut KeptConnection) -> bool {
         let mut write = cmd("SET");
         write.arg(PROBE_KEY).arg("1").arg("EX").arg(60);
-        ask(kept, server, SERVERS.2, self.password.as_ref(), &write)
-            .await
-            .is_ok()
+        self.query(server, kept, &write).await.is_some()
     }
 
     /// What a server says that it is; none if it does not answer in time.
     pub async fn role(&self, server: &str) -> Option<ServerRole> {
         let mut kept = KeptConnection::default();
-        let password = self.password.as_ref();
-        let answer = ask(&mut kept, server, SERVERS.2, password, &cmd("ROLE"))
-            .await
-            .ok()?;
+        let answer = self.query(server, &mut kept, &cmd("ROLE")).await?;
         let Value::Array(words) = answer else {
             return None;
         };
@@ -146,6 +159,85 @@ impl RedisAccess {
             }),
             _ => None,
         }
+    }
+
+    /// The server that says that it is the master; none if there is not exactly one.
+    pub async fn master(&self) -> Option<String> {
+        let mut masters = Vec::new();
+        for server in &self.servers {
+            if self.role(server).await == Some(ServerRole::Master) {
+                masters.push(server.clone());
+            }
+        }
+        match masters.as_slice() {
+            [one] => Some(one.clone()),
+            _ => None,
+        }
+    }
+
+    /// What stands in these locks, in their order; none if the server does not answer in time.
+    pub async fn locks(
+        &self,
+        server: &str,
+        keys: &[String],
+        kept: &mut KeptConnection,
+    ) -> Option<Vec<Option<String>>> {
+        let mut question = cmd("MGET");
+        question.arg(keys);
+        redis::from_redis_value(self.query(server, kept, &question).await?).ok()
+    }
+
+    /// How long a lock has to live; none if there is no such lock.
+    pub async fn lock_left(
+        &self,
+        server: &str,
+        key: &str,
+        kept: &mut KeptConnection,
+    ) -> Option<Duration> {
+        let mut question = cmd("PTTL");
+        question.arg(key);
+        let left: i64 = redis::from_redis_value(self.query(server, kept, &question).await?).ok()?;
+        u64::try_from(left).ok().map(Duration::from_millis)
+    }
+
+    /// Takes a lock that nobody has, as its services do. Whether it was free.
+    pub async fn take_lock(
+        &self,
+        server: &str,
+        key: &str,
+        token: &str,
+        lifetime: Duration,
+        kept: &mut KeptConnection,
+    ) -> bool {
+        let mut take = cmd("SET");
+        take.arg(key).arg(token).arg("NX").arg("PX");
+        take.arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX));
+        self.query(server, kept, &take).await == Some(Value::Okay)
+    }
+
+    /// Gives a lock back if it is still this token's.
+    pub async fn release_lock(
+        &self,
+        server: &str,
+        key: &str,
+        token: &str,
+        kept: &mut KeptConnection,
+    ) {
+        let mut release = cmd("EVAL");
+        release.arg(RELEASE).arg(1).arg(key).arg(token);
+        // Without an answer it ends by itself.
+        let _ = self.query(server, kept, &release).await;
+    }
+
+    async fn query(
+        &self,
+        server: &str,
+        kept: &mut KeptConnection,
+        question: &redis::Cmd,
+    ) -> Option<Value> {
+        ask(kept, server, &self.user, self.password.as_ref(), question)
+            .await
+            .ok()
     }
 }
 

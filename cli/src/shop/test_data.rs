@@ -78,15 +78,7 @@ pub async fn make_product(
     let answer = shop.ask(&request).await?;
     let action = format!("make the product {}", product.sku);
     expect(&action, &request, &answer, StatusCode::CREATED)?;
-    answer.body["id"]
-        .as_str()
-        .and_then(|id| id.parse().ok())
-        .ok_or_else(|| ShopError::Unexpected {
-            action,
-            method: Method::POST,
-            path: "/api/products".to_owned(),
-            answer: format!("no id: {}", answer.body),
-        })
+    id_of(&action, &request, &answer)
 }
 
 /// The terms of a sale that began a moment ago. A clock that cannot be written gives a sale that no shop accepts.
@@ -101,23 +93,31 @@ pub fn sale_body(limit: u32, lasts: Duration) -> Value {
     })
 }
 
-/// Puts a product on sale from a moment ago.
+/// Puts a product on sale from a moment ago, and gives the sale.
 pub async fn put_on_sale(
     shop: &Shop,
     admin: &str,
     product: Uuid,
     limit: u32,
     lasts: Duration,
-) -> Result<(), ShopError> {
+) -> Result<Uuid, ShopError> {
     let path = format!("/api/products/{product}/sales");
     let request = Request::post(&path, sale_body(limit, lasts)).token(admin);
     let answer = shop.ask(&request).await?;
-    expect(
-        "put a product on sale",
-        &request,
-        &answer,
-        StatusCode::CREATED,
-    )
+    let action = "put a product on sale";
+    expect(action, &request, &answer, StatusCode::CREATED)?;
+    id_of(action, &request, &answer)
+}
+
+/// The id of what was made.
+fn id_of(action: &str, request: &Request<'_>, answer: &Answer) -> Result<Uuid, ShopError> {
+    let id = answer.body["id"].as_str().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| ShopError::Unexpected {
+        action: action.to_owned(),
+        method: request.method().clone(),
+        path: request.path().to_owned(),
+        answer: format!("no id: {}", answer.body),
+    })
 }
 
 /// Removes everything of a tag, until a deadline. What one service keeps is no reason to leave what the others have.

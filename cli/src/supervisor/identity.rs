@@ -24,6 +24,8 @@ pub struct ProcessIdentity {
 pub(super) struct ProcessStat {
     /// `R`, `S`, `D`, `T` (stopped), `Z` (zombie), `X` (dead).
     pub(super) state: u8,
+    /// The process that it is a child of.
+    pub(super) parent: i32,
     /// Process group.
     pub(super) group: i32,
     /// Start time, in clock ticks since boot.
@@ -51,6 +53,31 @@ impl ProcessIdentity {
     /// None when it is gone.
     pub fn state(&self) -> Option<char> {
         self.stat().map(|stat| char::from(stat.state))
+    }
+
+    /// Its children, theirs, and so on, whatever session or group they made themselves. Zombies are not among them.
+    pub fn descendants(&self) -> Vec<Self> {
+        if self.stat().is_none() {
+            return Vec::new();
+        }
+        let living = all_processes();
+        let mut family = vec![self.pid];
+        let mut descendants = Vec::new();
+        let mut next = 0;
+        while let Some(&parent) = family.get(next) {
+            next += 1;
+            for (pid, stat) in &living {
+                if stat.parent == parent && !family.contains(pid) {
+                    family.push(*pid);
+                    descendants.push(Self {
+                        pid: *pid,
+                        start_ticks: stat.start_ticks,
+                        boot_id: self.boot_id.clone(),
+                    });
+                }
+            }
+        }
+        descendants
     }
 
     /// What the kernel says about this very process, if it is still there.
@@ -81,10 +108,12 @@ pub(super) fn parse_stat(text: &[u8]) -> Option<ProcessStat> {
         .split(u8::is_ascii_whitespace)
         .filter(|field| !field.is_empty());
     let state = *fields.next()?.first()?;
-    let group = parse_number(fields.nth(1)?)?;
+    let parent = parse_number(fields.next()?)?;
+    let group = parse_number(fields.next()?)?;
     let start_ticks = parse_number(fields.nth(16)?)?;
     Some(ProcessStat {
         state,
+        parent: i32::try_from(parent).ok()?,
         group: i32::try_from(group).ok()?,
         start_ticks,
     })
@@ -100,16 +129,22 @@ fn parse_number(digits: &[u8]) -> Option<u64> {
 
 /// All processes of a group but its leader, which may be long gone.
 pub(super) fn group_members(group: i32) -> Vec<i32> {
+    all_processes()
+        .into_iter()
+        .filter(|(pid, stat)| *pid != group && stat.group == group)
+        .map(|(pid, _)| pid)
+        .collect()
+}
+
+/// All processes that live.
+fn all_processes() -> Vec<(i32, ProcessStat)> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&pid: &i32| pid != group)
-        .filter(|&pid| {
-            process_stat(pid)
-                .is_some_and(|stat| stat.group == group && !matches!(stat.state, b'Z' | b'X'))
-        })
+        .filter_map(|pid: i32| Some((pid, process_stat(pid)?)))
+        .filter(|(_, stat)| !matches!(stat.state, b'Z' | b'X'))
         .collect()
 }
 
@@ -124,6 +159,7 @@ mod tests {
             parse_stat(line),
             Some(ProcessStat {
                 state: b'S',
+                parent: 1,
                 group: 77,
                 start_ticks: 987_654
             })

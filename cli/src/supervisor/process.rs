@@ -118,10 +118,18 @@ impl Process {
         self.send(Signal::CONT);
     }
 
-    /// Ends it and what is left of its process group.
+    /// Ends it, what is left of its process group, and its descendants in groups of their own: those of a Postgres look
+    /// after themselves, but not when they are stopped, and then the next one could not use its memory.
     pub(super) fn kill(&self) {
+        // A parent that is dead has no children any more.
+        let descendants = self.identity.descendants();
         self.send(Signal::KILL);
         self.sweep_group();
+        for descendant in descendants {
+            if let Ok(Some(process)) = Self::of_record(descendant) {
+                process.send(Signal::KILL);
+            }
+        }
     }
 
     fn send(&self, signal: Signal) {
@@ -219,6 +227,32 @@ mod tests {
             assert!(Instant::now() < deadline, "what was left still lives");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_child_that_made_itself_a_session_and_is_stopped_is_killed_with_its_parent() {
+        let mut leader = shell("setsid sh -c 'kill -STOP $$' >/dev/null & echo; wait");
+        let process = Process::of_child(identity(&leader)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let child = loop {
+            let descendants = process.identity.descendants();
+            let stopped = descendants
+                .into_iter()
+                .find(|child| child.state() == Some('T'));
+            if let Some(stopped) = stopped {
+                break stopped;
+            }
+            assert!(Instant::now() < deadline, "it did not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert!(!group_members(process.pid()).contains(&child.pid));
+        process.kill();
+        process.exited().await;
+        while child.is_alive() {
+            assert!(Instant::now() < deadline, "the stopped child still lives");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        leader.wait().unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Targets: what carries a plan out where the shop runs.
 //!
-//! There is one so far, this machine. Not here: deciding what is needed (`plan`) and what the files say (`render`).
+//! There are two: this machine (`local`) and a cluster (`k3s`). Not here: deciding what is needed (`plan`) and what the files say (`render`).
 
+pub mod k3s;
 pub mod local;
+mod secrets;

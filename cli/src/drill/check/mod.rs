@@ -8,6 +8,7 @@ mod ending;
 mod offered;
 mod orders;
 mod reads;
+mod stale_lock;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub fn check(history: &History) -> Vec<Check> {
     checks.extend(orders::checks(history));
     checks.extend(books::checks(history));
     checks.push(reads::never_go_back(history));
+    checks.extend(stale_lock::checks(history));
     checks.extend(ending::checks(history));
     checks
 }

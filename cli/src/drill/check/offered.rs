@@ -77,8 +77,7 @@ pub(super) fn offered(history: &History) -> Check {
     let seconds = std::time::Duration::from_micros(end.saturating_sub(steady)).as_secs_f64();
     let planned = seconds * f64::from(history.plan.operations_per_second);
     let began = history
-        .operations
-        .iter()
+        .load()
         .filter(|operation| (steady..end).contains(&operation.began))
         .count();
     if began as f64 >= planned * OFFERED && planned > 0.0 {

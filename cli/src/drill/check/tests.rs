@@ -4,9 +4,10 @@ use uuid::Uuid;
 
 use super::{Check, check};
 use crate::drill::history::{
-    Action, History, Operation, OrderSeen, Outcome, Seen, Settlement, Sight, Told,
+    Action, BookedOrder, History, LockLook, Operation, OrderSeen, Outcome, Seen, Settlement, Sight,
+    StaleLocks, Told,
 };
-use crate::drill::sample::{END, honest, order};
+use crate::drill::sample::{END, begun, buyer, honest, hung_holder, order};
 use crate::report::Verdict;
 
 fn spoiled(spoil: impl FnOnce(&mut History)) -> Vec<Check> {
@@ -317,4 +318,149 @@ fn a_run_that_was_cut_short_proves_nothing_and_accuses_nobody() {
         (11, 0),
         "{checks:#?}"
     );
+}
+
+const RELEASE: &str = "a stale lock holder's release";
+const DECISION: &str = "what a stale lock holder had begun";
+
+fn with_a_hung_holder(spoil: impl FnOnce(&mut History, &mut StaleLocks)) -> Vec<Check> {
+    let mut history = hung_holder();
+    let mut locks = history.stale_locks.take().unwrap();
+    spoil(&mut history, &mut locks);
+    history.stale_locks = Some(locks);
+    check(&history)
+}
+
+#[test]
+fn a_lock_holder_that_came_back_too_late_and_did_no_harm_holds() {
+    let checks = with_a_hung_holder(|_, _| {});
+    assert_only(&checks, Verdict::Pass, &[]);
+    for claim in [RELEASE, DECISION] {
+        let found = checks.iter().find(|check| check.claim.starts_with(claim));
+        assert!(found.is_some_and(|check| check.looked_at > 0), "{claim}");
+    }
+    // Runs in which nobody was to hang say nothing about it.
+    let others = check(&honest());
+    assert!(others.iter().all(|check| !check.claim.contains("stale")));
+}
+
+#[test]
+fn a_stale_release_that_takes_the_new_holders_lock_is_noticed() {
+    for token in [None, Some("old".to_owned())] {
+        let checks = with_a_hung_holder(|_, locks| {
+            let at = locks.locks[0].looks[0].at + 5_000;
+            locks.locks[0].looks.push(LockLook { at, token });
+            // Its release found a lock, and counts itself no stale one.
+            locks.stale_after = locks.stale_before;
+        });
+        assert_only(&checks, Verdict::Fail, &[RELEASE]);
+    }
+}
+
+#[test]
+fn a_customer_with_more_than_the_sale_allows_is_noticed() {
+    let checks = with_a_hung_holder(|history, _| {
+        let second = OrderSeen {
+            id: Uuid::from_u128(9),
+            ..begun()
+        };
+        let next = history
+            .operations
+            .iter_mut()
+            .find(|operation| operation.number == 1_000_001)
+            .unwrap();
+        let Action::Order { key, .. } = &next.action else {
+            unreachable!()
+        };
+        history.orders.push(BookedOrder {
+            customer: buyer(),
+            key: key.clone(),
+            order: second.clone(),
+        });
+        let told = Told::Confirmed(second);
+        next.told = Some(told.clone());
+        let settlement = history.settlements.last_mut().unwrap();
+        settlement.by_key = Some(told.clone());
+        settlement.replay = Some(told);
+        for books in &mut history.books {
+            let sale = books.products.last_mut().unwrap();
+            sale.free -= 1;
+            sale.sold += 1;
+            sale.ordered += 1;
+        }
+    });
+    assert_only(&checks, Verdict::Fail, &[DECISION]);
+}
+
+#[test]
+fn an_order_that_the_stale_holder_changed_afterwards_is_noticed() {
+    let checks = with_a_hung_holder(|history, _| {
+        let first = history
+            .settlements
+            .iter_mut()
+            .find(|settlement| settlement.operation == 1_000_000)
+            .unwrap();
+        let other = Told::Refused {
+            verdict: "limit-reached".to_owned(),
+        };
+        first.by_key = Some(other.clone());
+        first.replay = Some(other);
+    });
+    let failed: Vec<&str> = checks
+        .iter()
+        .filter(|check| check.verdict == Verdict::Fail)
+        .map(|check| check.claim.as_str())
+        .collect();
+    assert!(
+        failed.iter().any(|claim| claim.starts_with(DECISION)),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_holder_that_was_not_caught_or_not_seen_to_come_back_too_late_is_unknown() {
+    let nothing = with_a_hung_holder(|_, locks| {
+        locks.locks.clear();
+        locks.reason = Some("order-1 held no lock when it was stopped, in 6 tries".to_owned());
+    });
+    assert_only(&nothing, Verdict::Unknown, &[RELEASE, DECISION]);
+    let mut never_tried = hung_holder();
+    never_tried.stale_locks = None;
+    assert_only(&check(&never_tried), Verdict::Unknown, &[RELEASE, DECISION]);
+    let spoils: [fn(&mut History, &mut StaleLocks); 6] = [
+        |_, locks| locks.stale_after = locks.stale_before,
+        |_, locks| locks.stale_after = None,
+        |_, locks| locks.locks[0].taken_at = None,
+        |_, locks| locks.locks[0].watched_until = locks.locks[0].taken_at,
+        // It was released long before its time: its holder did not hang.
+        |_, locks| locks.locks[0].expired_at = Some(locks.locks[0].seen_at + 50_000),
+        |_, locks| locks.locks[0].looks.clear(),
+    ];
+    for (number, spoil) in spoils.into_iter().enumerate() {
+        let checks = with_a_hung_holder(spoil);
+        let release = checks
+            .iter()
+            .find(|check| check.claim.starts_with(RELEASE))
+            .unwrap();
+        assert_eq!(release.verdict, Verdict::Unknown, "{number}: {release:?}");
+    }
+    let stayed = with_a_hung_holder(|history, _| {
+        history.faults.pop();
+    });
+    assert_only(&stayed, Verdict::Unknown, &[RELEASE, DECISION]);
+    let not_decided = with_a_hung_holder(|history, _| {
+        let next = history.operations.last_mut().unwrap();
+        next.ended = END;
+    });
+    assert_only(&not_decided, Verdict::Unknown, &[DECISION]);
+}
+
+#[test]
+fn orders_of_the_sale_are_no_part_of_the_figures() {
+    let figures = crate::drill::measure::measure(&hung_holder());
+    let mut without = hung_holder();
+    without
+        .operations
+        .retain(|operation| operation.customer != buyer());
+    assert_eq!(figures, crate::drill::measure::measure(&without));
 }

@@ -40,7 +40,7 @@ mod work;
 pub use down::down;
 pub use error::LocalError;
 pub use export::export;
-pub use fault::{Strike, Struck, Victim};
+pub use fault::{Strike, Struck, Victim, wake};
 pub use folder::LocalFolder;
 pub use holders::{Occupied, PortUse, occupied};
 pub use lock::{LockPatience, WorkLock};

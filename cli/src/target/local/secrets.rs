@@ -1,14 +1,11 @@
 //! The secrets of an environment on this machine: made once, then kept, a file each.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
-use rand::RngExt as _;
-use rand::distr::Alphanumeric;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
@@ -19,6 +16,7 @@ use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec}
 use crate::environment::Environment;
 use crate::render::{Secret, SecretSet, shell_quoted};
 use crate::supervisor;
+use crate::target::secrets::{generate, public_keys, wanted_secrets};
 
 /// Reads the secrets that there are and thinks up those that there are not. The names of the latter are given beside:
 /// nothing is written, so a mistake that is found later costs nothing.
@@ -29,14 +27,14 @@ pub fn load_secrets(
 ) -> Result<(SecretSet, Vec<String>), LocalError> {
     let mut secrets = SecretSet::new();
     let mut missing = Vec::new();
-    for (name, (component, spec)) in wanted(environment, catalogue) {
+    for (name, (component, spec)) in wanted_secrets(environment, catalogue) {
         let path = folder.secrets().join(name);
         let value = if let Some(value) = read(&path)? {
             value
         } else {
             refuse_lost(folder, component, spec, &path)?;
             missing.push(name.to_owned());
-            make(spec.kind, environment.secrets.password_length)?
+            made(spec.kind, environment.secrets.password_length)?
         };
         let mut secret = Secret::new(path.to_string_lossy().into_owned(), value);
         if spec.kind == SecretKind::Ed25519Key {
@@ -139,7 +137,7 @@ pub fn placeholder_secrets(
     environment: &Environment,
     catalogue: &Catalogue,
 ) -> SecretSet {
-    wanted(environment, catalogue)
+    wanted_secrets(environment, catalogue)
         .into_iter()
         .map(|(name, (_, spec))| {
             let path = folder.secrets().join(name).to_string_lossy().into_owned();
@@ -208,49 +206,9 @@ pub(super) fn take_back(folder: &LocalFolder, user: ServerUser) -> Result<(), Lo
     Ok(())
 }
 
-/// The secrets of all enabled components; one that several name is the same one, bound if one of them says so.
-fn wanted<'a>(
-    environment: &Environment,
-    catalogue: &'a Catalogue,
-) -> BTreeMap<&'a str, (&'a Component, &'a SecretSpec)> {
-    let mut wanted: BTreeMap<&str, (&Component, &SecretSpec)> = BTreeMap::new();
-    for component in environment
-        .enabled()
-        .filter_map(|(name, _)| catalogue.get(name.as_str()))
-    {
-        for secret in &component.secrets {
-            let known = wanted
-                .entry(secret.name.as_str())
-                .or_insert((component, secret));
-            if known.1.bound_to.is_none() && !known.1.shared_by_peers {
-                *known = (component, secret);
-            }
-        }
-    }
-    wanted
-}
-
-/// The set of public keys that goes with a private one.
-fn public_keys(pem: &str) -> Result<String, String> {
-    let key = shop_token::SigningKey::from_pem(pem).map_err(|error| error.to_string())?;
-    Ok(shop_token::Jwks::new([key.public_key().clone()]).to_json())
-}
-
-fn make(kind: SecretKind, password_length: u16) -> Result<String, LocalError> {
-    Ok(match kind {
-        SecretKind::Password => rand::rng()
-            .sample_iter(Alphanumeric)
-            .take(usize::from(password_length))
-            .map(char::from)
-            .collect(),
-        SecretKind::Token => hex::encode(rand::random::<[u8; 32]>()),
-        SecretKind::Ed25519Key => shop_token::SigningKey::generate()
-            .to_pem()
-            .map_err(|error| LocalError::Program {
-                program: "the key generator".to_owned(),
-                reason: error.to_string(),
-            })?
-            .trim_end()
-            .to_owned(),
+fn made(kind: SecretKind, password_length: u16) -> Result<String, LocalError> {
+    generate(kind, password_length).map_err(|reason| LocalError::Program {
+        program: "the key generator".to_owned(),
+        reason,
     })
 }

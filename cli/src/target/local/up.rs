@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::binary::{ShopProgram, beside_shopctl};
+use super::fault::wake;
 use super::lock::{LockPatience, WorkLock};
 use super::observe::{Sight, look};
 use super::preflight::{preflight, taken_ports};
@@ -65,6 +66,11 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
     let program = ShopProgram::find(up.folder)?;
     let place = place(up.folder, programs, &program)?;
     let sight = look(up.folder).await?;
+    // Its probes may not have failed yet, and whatever comes next would wait for it.
+    for instance in wake(&sight.instances) {
+        up.observer
+            .note(format!("{instance} was stopped and goes on"));
+    }
     let rendered = render(&RenderInput {
         environment: up.environment,
         catalogue: up.catalogue,

@@ -3,15 +3,20 @@
 //! Times are microseconds since the drill began, all from one monotonic clock. Whoever doubts a verdict computes it
 //! again from these records; nothing else is needed.
 
+mod stale_lock;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use stale_lock::{LockLook, SaleTerms, StaleLock, StaleLocks};
+
 /// Microseconds since the drill began.
 pub type Micros = u64;
 
-/// The version of this format.
-pub const HISTORY_VERSION: u32 = 1;
+/// The version of this format. The first one knew no locks whose holder hung; it is read as ever.
+pub const HISTORY_VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 
 /// One line of a history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +38,8 @@ pub enum Record {
     Order(BookedOrder),
     /// What became of a key whose request was left open or refused.
     Settlement(Settlement),
+    /// Locks whose holder hung.
+    StaleLocks(StaleLocks),
     /// The state in which the shop was left.
     Ending(Ending),
 }
@@ -61,6 +68,10 @@ pub struct Plan {
     pub products: Vec<ProductStock>,
     /// What the run is held to.
     pub objectives: Vec<Objective>,
+    /// The sale in which lock holders are made to hang, if that is part of the run. Its orders belong to no figure: they
+    /// come in bursts and are there to be caught.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sale: Option<SaleTerms>,
 }
 
 /// Pieces of a product.
@@ -249,6 +260,9 @@ pub struct Fault {
     pub instance: String,
     /// The process: `pid@start`, the start in ticks since boot.
     pub process: String,
+    /// Processes of the instance that it was done to as well: a Postgres has one a connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// How it is known to have happened: the exit code, or the kernel's state of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
@@ -415,7 +429,7 @@ pub enum HistoryError {
     NoPlan,
     /// It was written by another version.
     #[error(
-        "failed to read the history: it has version {found}, this shopctl reads {HISTORY_VERSION}"
+        "failed to read the history: it has version {found}, this shopctl reads {OLDEST_VERSION} to {HISTORY_VERSION}"
     )]
     Version {
         /// The version that it has.
@@ -450,6 +464,8 @@ pub struct History {
     pub orders: Vec<BookedOrder>,
     /// Open keys, settled.
     pub settlements: Vec<Settlement>,
+    /// Locks whose holder hung, if that was part of the run and came to its end.
+    pub stale_locks: Option<StaleLocks>,
     /// How the shop was left, if the run came to its end.
     pub ending: Option<Ending>,
 }
@@ -461,7 +477,7 @@ impl History {
         let Some(Record::Plan(plan)) = records.next() else {
             return Err(HistoryError::NoPlan);
         };
-        if plan.version != HISTORY_VERSION {
+        if !(OLDEST_VERSION..=HISTORY_VERSION).contains(&plan.version) {
             return Err(HistoryError::Version {
                 found: plan.version,
             });
@@ -475,23 +491,31 @@ impl History {
             books: Vec::new(),
             orders: Vec::new(),
             settlements: Vec::new(),
+            stale_locks: None,
             ending: None,
         };
         for record in records {
-            match record {
-                // A second plan would make two runs of one.
-                Record::Plan(_) => return Err(HistoryError::NoPlan),
-                Record::Phase(phase) => history.phases.push(phase),
-                Record::Operation(operation) => history.operations.push(operation),
-                Record::Fault(fault) => history.faults.push(fault),
-                Record::Sight(sight) => history.sights.push(sight),
-                Record::Books(books) => history.books.push(books),
-                Record::Order(order) => history.orders.push(order),
-                Record::Settlement(settlement) => history.settlements.push(settlement),
-                Record::Ending(ending) => history.ending = Some(ending),
-            }
+            history.push(record)?;
         }
         Ok(history)
+    }
+
+    /// Takes the next record in.
+    pub fn push(&mut self, record: Record) -> Result<(), HistoryError> {
+        match record {
+            // A second plan would make two runs of one.
+            Record::Plan(_) => return Err(HistoryError::NoPlan),
+            Record::Phase(phase) => self.phases.push(phase),
+            Record::Operation(operation) => self.operations.push(operation),
+            Record::Fault(fault) => self.faults.push(fault),
+            Record::Sight(sight) => self.sights.push(sight),
+            Record::Books(books) => self.books.push(books),
+            Record::Order(order) => self.orders.push(order),
+            Record::Settlement(settlement) => self.settlements.push(settlement),
+            Record::StaleLocks(locks) => self.stale_locks = Some(locks),
+            Record::Ending(ending) => self.ending = Some(ending),
+        }
+        Ok(())
     }
 
     /// Reads a history from its text, a JSON document a line.
@@ -515,6 +539,14 @@ impl History {
             .iter()
             .find(|begins| begins.phase == phase)
             .map(|begins| begins.at)
+    }
+
+    /// The operations that began at a constant rate: what figures are made of.
+    pub fn load(&self) -> impl Iterator<Item = &Operation> {
+        let sale = self.plan.sale.map(|sale| sale.product);
+        self.operations.iter().filter(move |operation| {
+            !matches!(operation.action, Action::Order { product, .. } if Some(product) == sale)
+        })
     }
 
     /// When the first fault was there for certain.

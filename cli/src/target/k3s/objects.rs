@@ -1,0 +1,213 @@
+//! The objects of a shop: looks, plans, and carries the plan out.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::secrets::{ClusterSecrets, add_missing, is_truth};
+use super::{K3sError, NAMESPACE};
+use crate::cluster::{
+    Awaiting, Cluster, Deed, Mask, ObjectChange, ObjectKey, ObjectPlan, Reach, Sight, carry_out,
+    look, number, object_plan, remove, text, unwanted, wait_ready,
+};
+use crate::event::Observer;
+use crate::interrupt::Interrupt;
+
+/// The objects that an environment wants in a cluster.
+#[derive(Debug)]
+pub struct Objects<'a> {
+    /// The cluster.
+    pub cluster: &'a Cluster,
+    /// The environment's name.
+    pub environment: &'a str,
+    /// What is wanted, without the Secrets that are only added to.
+    wanted: Vec<Value>,
+    /// The environment's secrets.
+    pub secrets: &'a ClusterSecrets,
+    mask: Mask,
+}
+
+/// What was seen of the objects, and what would be done.
+#[derive(Debug)]
+pub struct ObjectSight {
+    /// What would be done.
+    pub plan: ObjectPlan,
+    sight: Sight,
+}
+
+/// How a plan is carried out.
+#[derive(Debug)]
+pub struct Doing<'a> {
+    /// Take fields back from others.
+    pub force: bool,
+    /// How long all objects together may take to be ready.
+    pub deadline: Duration,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+impl<'a> Objects<'a> {
+    /// The objects that were rendered for an environment.
+    pub fn new(
+        cluster: &'a Cluster,
+        environment: &'a str,
+        rendered: Vec<Value>,
+        secrets: &'a ClusterSecrets,
+    ) -> Self {
+        Self {
+            cluster,
+            environment,
+            wanted: rendered
+                .into_iter()
+                .filter(|object| !is_truth(object))
+                .collect(),
+            secrets,
+            mask: Mask::of(secrets.set.values().map(crate::render::Secret::expose)),
+        }
+    }
+
+    /// Looks at the cluster and plans. Changes nothing.
+    pub async fn look(&self) -> Result<ObjectSight, K3sError> {
+        let sight = look(self.cluster, self.environment, &self.wanted).await?;
+        let gone = unwanted(
+            &sight.live,
+            &sight.wanted_keys(),
+            self.environment,
+            Reach::Replaceable,
+        );
+        let plan = object_plan(&sight.wanted, &gone, &self.mask);
+        Ok(ObjectSight { plan, sight })
+    }
+
+    /// Refuses a plan that would stop in its midst.
+    pub fn refuse_hopeless(&self, plan: &ObjectPlan, force: bool) -> Result<(), K3sError> {
+        let refused: Vec<ObjectChange> = plan.refused().cloned().collect();
+        if !refused.is_empty() {
+            return Err(K3sError::Refused(refused));
+        }
+        let contested: Vec<ObjectChange> = plan.contested().cloned().collect();
+        if !force && !contested.is_empty() {
+            return Err(K3sError::Contested(contested));
+        }
+        Ok(())
+    }
+
+    /// Makes of what there is what is wanted, and waits until it is ready.
+    pub async fn carry_out(
+        &self,
+        seen: &ObjectSight,
+        doing: &Doing<'_>,
+        observer: &dyn Observer,
+    ) -> Result<(), K3sError> {
+        let (namespaces, others): (Vec<Value>, Vec<Value>) = self
+            .wanted
+            .iter()
+            .cloned()
+            .partition(|object| text(object, "/kind") == Some("Namespace"));
+        carry_out(self.cluster, &seen.plan, &namespaces, doing.force, observer).await?;
+        self.make_secrets(observer).await?;
+        carry_out(self.cluster, &seen.plan, &others, doing.force, observer).await?;
+        let gone: Vec<&Value> = seen
+            .sight
+            .live
+            .iter()
+            .filter(|object| {
+                let key = ObjectKey::of(object);
+                seen.plan
+                    .of(Deed::Prune)
+                    .any(|change| Some(&change.object) == key.as_ref())
+            })
+            .collect();
+        remove(self.cluster, &gone, observer).await?;
+        self.wait(doing, observer).await
+    }
+
+    /// Waits until everything that is wanted is ready.
+    pub async fn wait(&self, doing: &Doing<'_>, observer: &dyn Observer) -> Result<(), K3sError> {
+        let awaiting = Awaiting {
+            cluster: self.cluster,
+            deadline: doing.deadline,
+            mask: &self.mask,
+            interrupt: doing.interrupt,
+        };
+        let keys = self.wanted.iter().filter_map(ObjectKey::of);
+        wait_ready(&awaiting, keys, observer).await?;
+        Ok(())
+    }
+
+    async fn make_secrets(&self, observer: &dyn Observer) -> Result<(), K3sError> {
+        if self.secrets.missing.is_empty() {
+            return Ok(());
+        }
+        let step = "make secrets";
+        observer.started(step);
+        let made = add_missing(self.cluster, NAMESPACE, self.environment, self.secrets).await;
+        match &made {
+            Ok(()) => observer.done(step, true),
+            Err(error) => observer.failed(step, error.to_string()),
+        }
+        made
+    }
+
+    /// A digest of everything that is wanted as it is in the cluster now: it changes with every change of it.
+    pub async fn digest(&self) -> Result<String, K3sError> {
+        let keys: Vec<ObjectKey> = self.wanted.iter().filter_map(ObjectKey::of).collect();
+        let found =
+            futures_util::future::try_join_all(keys.iter().map(|key| self.cluster.get(key)))
+                .await?;
+        Ok(digest(found.iter().flatten()))
+    }
+}
+
+/// A digest of objects: which they are and which version of each. Controllers change the status all the time, which a
+/// generation does not count; what has none changes only when somebody changes it.
+fn digest<'a>(objects: impl Iterator<Item = &'a Value>) -> String {
+    let mut lines: Vec<String> = objects
+        .map(|object| {
+            let version = number(object, "/metadata/generation").map_or_else(
+                || {
+                    text(object, "/metadata/resourceVersion")
+                        .unwrap_or_default()
+                        .to_owned()
+                },
+                |generation| generation.to_string(),
+            );
+            let key = ObjectKey::of(object).map(|key| key.to_string());
+            let uid = text(object, "/metadata/uid").unwrap_or_default();
+            // A claim's or a Service's status would count as a change of it otherwise.
+            let version = match text(object, "/kind") {
+                Some("PersistentVolumeClaim" | "Namespace") => String::new(),
+                _ => version,
+            };
+            format!("{} {uid} {version}\n", key.unwrap_or_default())
+        })
+        .collect();
+    lines.sort();
+    let mut digest = Sha256::new_with_prefix(crate::COMMIT);
+    for line in lines {
+        digest.update(line);
+    }
+    hex::encode(digest.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_proof_holds_until_something_that_is_wanted_changes() {
+        let object = |generation: u32, replicas: u32| {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "order", "uid": "u", "generation": generation, "resourceVersion": replicas.to_string()},
+            "status": {"replicas": replicas}})
+        };
+        let of = |object: Value| digest([&object].into_iter());
+        assert_eq!(of(object(1, 1)), of(object(1, 2)));
+        assert_ne!(of(object(1, 1)), of(object(2, 1)));
+        let map = |version: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": version}});
+        assert_ne!(of(map("1")), of(map("2")));
+    }
+}

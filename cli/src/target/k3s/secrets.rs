@@ -1,0 +1,263 @@
+//! The secrets of an environment in its cluster: made once, then kept there. Two Secrets hold them; whatever is in them
+//! is the truth, and only what is missing is added.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::K3sError;
+use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
+use crate::cluster::{
+    Cluster, ClusterError, ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, text,
+};
+use crate::environment::Environment;
+use crate::render::{Secret, SecretSet};
+use crate::target::secrets::{generate, public_keys, wanted_secrets};
+
+/// The Secret with what several may need, and the one with the key that a single service alone may have.
+const COMMON: &str = "common";
+const KEY: &str = "jwt-key";
+
+/// How often adding to a Secret is tried when others change it meanwhile.
+const TRIES: u32 = 5;
+
+/// The secrets of an environment, and which of them are not in the cluster yet.
+#[derive(Clone)]
+pub struct ClusterSecrets {
+    /// All of them. Those that are missing were thought up.
+    pub set: SecretSet,
+    /// The names of those that are missing.
+    pub missing: Vec<String>,
+    kinds: BTreeMap<String, SecretKind>,
+}
+
+impl fmt::Debug for ClusterSecrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ClusterSecrets")
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The Secret that a kind of secret is in.
+fn home_of(kind: SecretKind) -> &'static str {
+    match kind {
+        SecretKind::Ed25519Key => KEY,
+        SecretKind::Password | SecretKind::Token => COMMON,
+    }
+}
+
+/// Whether an object is one of the Secrets that are the truth, and that are only ever added to.
+pub(super) fn is_truth(object: &Value) -> bool {
+    text(object, "/kind") == Some("Secret")
+        && text(object, "/metadata/name").is_some_and(|name| name == COMMON || name == KEY)
+}
+
+/// Reads the secrets that there are and thinks up those that there are not. Nothing is written, so a mistake that is
+/// found later costs nothing. Without a cluster none are there yet.
+pub async fn load(
+    cluster: Option<&Cluster>,
+    namespace: &str,
+    environment: &Environment,
+    catalogue: &Catalogue,
+) -> Result<ClusterSecrets, K3sError> {
+    let mut kept = BTreeMap::new();
+    if let Some(cluster) = cluster {
+        for name in [COMMON, KEY] {
+            let found = cluster.get(&key_of(namespace, name)).await?;
+            kept.extend(values(found.as_ref()));
+        }
+    }
+    let mut secrets = ClusterSecrets {
+        set: SecretSet::new(),
+        missing: Vec::new(),
+        kinds: BTreeMap::new(),
+    };
+    for (name, (component, spec)) in wanted_secrets(environment, catalogue) {
+        let unusable = |reason: String| ClusterError::UnusableSecret {
+            name: name.to_owned(),
+            reason,
+        };
+        let value = match kept.remove(name) {
+            Some(value) if value.is_empty() => {
+                return Err(unusable("it is empty".to_owned()).into());
+            }
+            Some(value) => value,
+            None => {
+                if let Some(cluster) = cluster {
+                    refuse_lost(cluster, namespace, component, spec).await?;
+                }
+                secrets.missing.push(name.to_owned());
+                generate(spec.kind, environment.secrets.password_length).map_err(unusable)?
+            }
+        };
+        let mut secret = Secret::new(format!("{}/{name}", home_of(spec.kind)), value);
+        if spec.kind == SecretKind::Ed25519Key {
+            let keys = public_keys(secret.expose()).map_err(unusable)?;
+            secret = secret.with_public(keys);
+        }
+        secrets.set.insert(name.to_owned(), secret);
+        secrets.kinds.insert(name.to_owned(), spec.kind);
+    }
+    Ok(secrets)
+}
+
+/// Refuses to think up another secret in place of one that data know: they would refuse it without a hint.
+async fn refuse_lost(
+    cluster: &Cluster,
+    namespace: &str,
+    component: &Component,
+    spec: &SecretSpec,
+) -> Result<(), K3sError> {
+    let by_data = matches!(spec.bound_to, Some(SecretBond::Data(_)));
+    if !by_data && !spec.shared_by_peers {
+        return Ok(());
+    }
+    let selector = format!("app.kubernetes.io/name={}", component.name);
+    let kind = if by_data {
+        "PersistentVolumeClaim"
+    } else {
+        "Pod"
+    };
+    let found = cluster.list_named("", kind, namespace, &selector).await?;
+    match found.first().and_then(ObjectKey::of) {
+        Some(holder) => Err(ClusterError::LostSecret {
+            name: spec.name.clone(),
+            claim: holder.to_string(),
+        }
+        .into()),
+        None => Ok(()),
+    }
+}
+
+/// Adds those that are missing. What is there by now is never replaced: then somebody else was faster, and an error says
+/// so.
+pub(super) async fn add_missing(
+    cluster: &Cluster,
+    namespace: &str,
+    environment: &str,
+    secrets: &ClusterSecrets,
+) -> Result<(), K3sError> {
+    for home in [COMMON, KEY] {
+        let added: Vec<(&String, &Secret)> = secrets
+            .missing
+            .iter()
+            .filter(|name| secrets.kinds.get(*name).copied().map(home_of) == Some(home))
+            .filter_map(|name| Some((name, secrets.set.get(name)?)))
+            .collect();
+        if !added.is_empty() {
+            add(cluster, namespace, environment, home, &added).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add(
+    cluster: &Cluster,
+    namespace: &str,
+    environment: &str,
+    home: &str,
+    added: &[(&String, &Secret)],
+) -> Result<(), K3sError> {
+    let key = key_of(namespace, home);
+    for _ in 0..TRIES {
+        let found = cluster.get(&key).await?;
+        let is_new = found.is_none();
+        let mut object = found.unwrap_or_else(|| {
+            json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+                "metadata": {"name": home, "namespace": namespace, "labels": {
+                    MANAGED_BY: MANAGER, ENVIRONMENT: environment,
+                    "app.kubernetes.io/part-of": "shop",
+                }},
+            })
+        });
+        if let Some(owner) = label(&object, ENVIRONMENT).filter(|owner| *owner != environment) {
+            return Err(ClusterError::Foreign {
+                object: key.to_string(),
+                environment: owner.to_owned(),
+            }
+            .into());
+        }
+        if object.get("data").is_none_or(Value::is_null) {
+            object["data"] = json!({});
+        }
+        for (name, secret) in added {
+            if object["data"].get(name.as_str()).is_some() {
+                return Err(ClusterError::UnusableSecret {
+                    name: (*name).clone(),
+                    reason: "somebody else made it meanwhile".to_owned(),
+                }
+                .into());
+            }
+            object["data"][name.as_str()] = STANDARD.encode(secret.expose()).into();
+        }
+        let done = if is_new {
+            cluster.create(&object).await?.is_some()
+        } else {
+            cluster.replace(&object).await?
+        };
+        if done {
+            return Ok(());
+        }
+    }
+    Err(ClusterError::UnusableSecret {
+        name: home.to_owned(),
+        reason: "others change it all the time".to_owned(),
+    }
+    .into())
+}
+
+fn key_of(namespace: &str, name: &str) -> ObjectKey {
+    ObjectKey {
+        group: String::new(),
+        kind: "Secret".to_owned(),
+        namespace: Some(namespace.to_owned()),
+        name: name.to_owned(),
+    }
+}
+
+/// What a Secret holds that is text.
+fn values(object: Option<&Value>) -> BTreeMap<String, String> {
+    let data = object
+        .and_then(|object| object.get("data"))
+        .and_then(Value::as_object);
+    data.into_iter()
+        .flatten()
+        .filter_map(|(name, value)| {
+            let bytes = STANDARD.decode(value.as_str()?).ok()?;
+            let text = String::from_utf8(bytes).ok()?;
+            Some((name.clone(), text.trim_end().to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_secret_holds_is_read_and_what_is_no_text_is_not() {
+        let object =
+            json!({"data": {"a": STANDARD.encode("one\n"), "b": STANDARD.encode([0xff]), "c": 3}});
+        assert_eq!(
+            values(Some(&object)),
+            BTreeMap::from([("a".to_owned(), "one".to_owned())])
+        );
+        assert!(values(None).is_empty());
+    }
+
+    #[test]
+    fn no_secret_is_in_debug_output() {
+        let secrets = ClusterSecrets {
+            set: [("a".to_owned(), Secret::new("p", "correct-horse"))].into(),
+            missing: vec!["a".to_owned()],
+            kinds: BTreeMap::new(),
+        };
+        assert!(!format!("{secrets:?}").contains("horse"));
+    }
+}
