@@ -1,9 +1,9 @@
-//! Ctrl-C: the first asks the work to end at its next good moment, the second ends it where it is.
+//! Ctrl-C, or a signal that asks to end: the first asks the work to end at its next good moment, the second ends it where it is.
 //!
 //! Whoever does the work waits for [`Interrupt::pressed`] where it may stop; whoever started it drops it at
 //! [`Interrupt::insisted`].
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// How often Ctrl-C was pressed since this began to watch.
@@ -16,12 +16,23 @@ impl Interrupt {
     /// Watches from now on: Ctrl-C does not end the process any more. Needs a runtime.
     pub fn watch() -> Self {
         // Where it cannot be watched it ends the process as ever.
-        let Ok(mut signals) = signal(SignalKind::interrupt()) else {
+        let Ok(mut interrupts) = signal(SignalKind::interrupt()) else {
             return Self::never();
         };
+        let mut terminations = signal(SignalKind::terminate()).ok();
+        // Whoever said that it shall live on when its terminal goes (`nohup`) is taken at his word.
+        let mut hangups = (!ignores_hangups())
+            .then(|| signal(SignalKind::hangup()).ok())
+            .flatten();
         let (sender, presses) = watch::channel(0);
         tokio::spawn(async move {
-            while signals.recv().await.is_some() {
+            loop {
+                tokio::select! {
+                    Some(()) = interrupts.recv() => {}
+                    Some(()) = next(&mut terminations) => {}
+                    Some(()) = next(&mut hangups) => {}
+                    else => break,
+                }
                 sender.send_modify(|presses| *presses += 1);
             }
         });
@@ -67,6 +78,24 @@ impl Interrupt {
             std::future::pending::<()>().await;
         }
     }
+}
+
+/// The next one of signals that may not be watched at all.
+async fn next(signals: &mut Option<Signal>) -> Option<()> {
+    match signals {
+        Some(signals) => signals.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started so that the end of its terminal does not concern it.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 != 0)
 }
 
 /// Presses an [`Interrupt`].

@@ -202,7 +202,7 @@ fn in_short(report: &LoadReport) -> String {
         table.row([
             "orders".into(),
             format!(
-                "{} confirmed; {held} of {} counts in Postgres agree",
+                "{} confirmed, {held} of {} counts exact",
                 accounting.acknowledged,
                 accounting.checks.len()
             )

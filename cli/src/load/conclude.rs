@@ -68,7 +68,7 @@ impl LoadTest<'_> {
                 id: scene.id.to_owned(),
                 environment: self.environment.name.to_string(),
                 target: self.environment.target,
-                profile: self.profile(script, expected),
+                profile: self.profile(script, expected, offered),
                 started_at,
                 ended_at: moment(last),
                 interrupted,
@@ -140,17 +140,28 @@ impl LoadTest<'_> {
         tokio::time::timeout(ANSWER, asked).await.ok()?
     }
 
-    fn profile(&self, script: &Script, expected: Expected) -> Profile {
+    fn profile(&self, script: &Script, expected: Expected, offered: Duration) -> Profile {
         let profile = &self.plan.profile;
-        let flash = profile.kind == LoadKind::FlashSale && self.plan.script.is_none();
+        let own = self.plan.script.is_some();
+        let flash = profile.kind == LoadKind::FlashSale && !own;
         Profile {
             name: self.plan.name.clone(),
             kind: profile.kind,
             vus: expected.vus,
-            duration_seconds: profile.duration.seconds(),
-            rate: profile.rate.filter(|_| profile.kind == LoadKind::Open),
-            think_time_milliseconds: profile.think_time.milliseconds(),
-            logins_per_second: if self.plan.login_vus() > 0 {
+            duration_seconds: if own {
+                offered.as_secs_f64()
+            } else {
+                profile.duration.seconds()
+            },
+            rate: profile
+                .rate
+                .filter(|_| profile.kind == LoadKind::Open && !own),
+            think_time_milliseconds: if own {
+                0
+            } else {
+                profile.think_time.milliseconds()
+            },
+            logins_per_second: if self.plan.login_vus() > 0 && !own {
                 profile.logins_per_second
             } else {
                 0

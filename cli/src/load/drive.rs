@@ -111,6 +111,7 @@ impl LoadTest<'_> {
         let ending = Ending::of(ended);
         if gathered.origin().is_none() {
             return Err(match ending {
+                _ if stops > 0 && self.interrupt.is_pressed() => LoadError::Interrupted,
                 Ending::Refused => LoadError::Refused {
                     script: start.script.to_owned(),
                     said,

@@ -91,7 +91,9 @@ impl Gathered {
         let second = self.second(at);
         self.samples
             .request(second, &route, status, failed, latency);
-        self.recent.milliseconds.push(milliseconds);
+        if status != 0 {
+            self.recent.milliseconds.push(milliseconds);
+        }
     }
 
     /// Takes notice of lines that the script said. Gives those that are not about orders.

@@ -61,6 +61,9 @@ pub enum PlanError {
     /// A rate makes sense in an open model only.
     #[error("failed to plan the load: --rate is for profiles of kind `open`, and `{0}` is none")]
     RateOfClosed(String),
+    /// A script says itself at which rate it asks.
+    #[error("failed to plan the load: --rate says nothing to a script of one's own")]
+    RateOfScript,
     /// Too short to measure anything.
     #[error("failed to plan the load: {0} is too short to measure anything")]
     TooShort(crate::value::Duration),
@@ -74,6 +77,7 @@ impl PlanError {
             Self::RateOfClosed(_) => {
                 "`--profile open --rate N` begins N requests a second; other profiles offer --vus users".to_owned()
             }
+            Self::RateOfScript => "a script says its rate itself, for example with k6's constant-arrival-rate".to_owned(),
             Self::TooShort(_) => "let it last at least 1s".to_owned(),
         }
     }
@@ -100,6 +104,9 @@ impl LoadPlan {
         }
         if profile.duration.milliseconds() < 1_000 {
             return Err(PlanError::TooShort(profile.duration));
+        }
+        if wish.rate.is_some() && wish.script.is_some() {
+            return Err(PlanError::RateOfScript);
         }
         if let Some(rate) = wish.rate {
             if profile.kind != LoadKind::Open {
@@ -174,20 +181,19 @@ impl LoadPlan {
     fn offered(&self) -> Offered {
         let profile = &self.profile;
         let think = profile.think_time.seconds();
+        let logins = match self.login_vus() {
+            0 => 0.0,
+            _ => f64::from(profile.logins_per_second),
+        };
         match profile.kind {
             // How much it asks for stands in the script.
             _ if self.script.is_some() => Offered::Bursts,
             LoadKind::FlashSale => Offered::Bursts,
-            LoadKind::Open => Offered::AtMost(f64::from(profile.rate.unwrap_or(0))),
+            LoadKind::Open => Offered::AtMost(f64::from(profile.rate.unwrap_or(0)) + logins),
             _ if think <= 0.0 => Offered::AtMost(f64::INFINITY),
             _ => {
-                let logins = if self.login_vus() > 0 {
-                    profile.logins_per_second
-                } else {
-                    0
-                };
                 let users = profile.vus - self.login_vus();
-                Offered::AtMost(f64::from(users) / think + f64::from(logins))
+                Offered::AtMost(f64::from(users) / think + logins)
             }
         }
     }

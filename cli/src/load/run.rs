@@ -240,11 +240,11 @@ impl LoadTest<'_> {
     ) -> Result<LoadOutcome, LoadError> {
         let step = "make customers and products";
         self.observer.started(step);
-        stage
-            .set(self.plan, self.shop)
-            .await
-            .inspect_err(|error| self.observer.failed(step, error.to_string()))
-            .map_err(LoadError::Stage)?;
+        let set = tokio::select! {
+            set = stage.set(self.plan, self.shop) => set.map_err(LoadError::Stage),
+            () = self.interrupt.pressed() => Err(LoadError::Interrupted),
+        };
+        set.inspect_err(|error| self.observer.failed(step, error.to_string()))?;
         self.observer.done(step, true);
         let script = script::write(self.plan, stage, self.catalogue.templates(), scene.work)?;
         if self.interrupt.is_pressed() {

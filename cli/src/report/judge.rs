@@ -161,6 +161,9 @@ fn objectives(report: &LoadReport) -> Vec<Reason> {
                 shows_nothing.push(words);
                 continue;
             }
+            (Verdict::Fail, _) if objective.name == Measure::ErrorRatio.name() => {
+                format!("{told}{}", refusals(report))
+            }
             (Verdict::Fail, _) => told,
             (Verdict::Unknown, false) => {
                 format!("{told}, which may be the load generator's doing")
@@ -181,6 +184,26 @@ fn objectives(report: &LoadReport) -> Vec<Reason> {
         });
     }
     reasons
+}
+
+/// Which answers that are no failure of the shop's were counted as failed, besides those that are named anyway.
+fn refusals(report: &LoadReport) -> String {
+    let statuses = &report.totals.statuses;
+    let told: Vec<String> = statuses
+        .range(400..500)
+        .filter(|(status, count)| **status != 409 && **count > 0)
+        .chain(statuses.get_key_value(&0))
+        .map(|(status, count)| match status {
+            0 => format!("{count} requests had no answer"),
+            429 => format!("{count} answers with status 429, which asks customers to wait"),
+            _ => format!("{count} answers with status {status}"),
+        })
+        .collect();
+    if told.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", told.join(", "))
+    }
 }
 
 /// What people call an objective, and in which relation to its limit what was measured is.

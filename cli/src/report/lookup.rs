@@ -72,7 +72,7 @@ impl Reports {
         let mut found: Vec<Folder> = self
             .list()?
             .into_iter()
-            .filter(|listed| listed.id == wanted)
+            .filter(|listed| listed.id == wanted.trim_end_matches('/'))
             .map(|listed| listed.folder)
             .collect();
         match found.len() {

@@ -9,7 +9,7 @@ use super::figures::{count, figure, milliseconds, percent};
 use super::manifest::Manifest;
 use super::markdown::escaped;
 use super::model::LoadReport;
-use super::store::{Folder, LEFT_OUT, PUBLISHED, Reports, SUMS, StoreError, write};
+use super::store::{Folder, LEFT_OUT, MARKDOWN, PUBLISHED, Reports, SUMS, StoreError, write};
 use super::verdict::Verdict;
 use crate::drill::history::Figure;
 use crate::drill::report::{DrillReport, ScenarioSummary, show};
@@ -85,7 +85,7 @@ pub fn publish(
         }
     }
     let (kept, left_out) = keep(reports, folder, &report)?;
-    let table = table(reports)?;
+    let table = table(reports, readme)?;
     let new = replaced(&text, &table).map_err(|problem| PublishError::Markers {
         path: readme.to_owned(),
         problem,
@@ -172,7 +172,7 @@ fn same(one: &Path, other: &Path) -> bool {
 
 /// The newest published load test of each environment and profile, and the newest published drills of each environment
 /// and scenario.
-fn table(reports: &Reports) -> Result<String, StoreError> {
+fn table(reports: &Reports, readme: &Path) -> Result<String, StoreError> {
     let mut loads = BTreeMap::new();
     let mut drills = BTreeMap::new();
     // The newest come first, and stay.
@@ -181,11 +181,12 @@ fn table(reports: &Reports) -> Result<String, StoreError> {
         .into_iter()
         .filter(|listed| listed.published)
     {
-        // Links in the README are relative to it, and the folder of reports stands beside it.
-        let link = format!(
-            "reports/{PUBLISHED}/{}/{}/report.md",
-            listed.environment, listed.id
-        );
+        let kept = reports
+            .root()
+            .join(PUBLISHED)
+            .join(&listed.environment)
+            .join(&listed.id);
+        let link = link(readme, &kept.join(MARKDOWN)).display().to_string();
         match listed.report {
             Ok(Report::Load(report)) => {
                 let place = (report.environment.clone(), report.profile.name.clone());
@@ -222,6 +223,26 @@ fn table(reports: &Reports) -> Result<String, StoreError> {
         );
     }
     Ok(tables.join("\n"))
+}
+
+/// The way from a file to another one, as links in the first one are read.
+fn link(from: &Path, to: &Path) -> PathBuf {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (from, to) = (whole(from), whole(to));
+    let folder: Vec<_> = from
+        .parent()
+        .into_iter()
+        .flat_map(Path::components)
+        .collect();
+    let target: Vec<_> = to.components().collect();
+    let shared = folder
+        .iter()
+        .zip(&target)
+        .take_while(|(one, other)| one == other)
+        .count();
+    std::iter::repeat_n(Path::new(".."), folder.len() - shared)
+        .chain(target[shared..].iter().map(AsRef::as_ref))
+        .collect()
 }
 
 fn load_row(report: &LoadReport, link: &str) -> String {
@@ -321,6 +342,19 @@ fn replaced(readme: &str, table: &str) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_leads_from_the_folder_of_the_readme() {
+        let way = |from, to| link(Path::new(from), Path::new(to)).display().to_string();
+        assert_eq!(
+            way("/none/README.md", "/none/reports/a/report.md"),
+            "reports/a/report.md"
+        );
+        assert_eq!(
+            way("/none/docs/README.md", "/none/r/report.md"),
+            "../r/report.md"
+        );
+    }
 
     #[test]
     fn only_what_stands_between_the_markers_is_replaced() {

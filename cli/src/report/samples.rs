@@ -57,6 +57,13 @@ pub struct RouteSecond {
     pub latency: Histogram,
 }
 
+impl RouteSecond {
+    /// How many requests ended, with an answer or without one.
+    pub fn requests(&self) -> u64 {
+        self.statuses.values().sum()
+    }
+}
+
 /// How often a check held, and how often not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -112,7 +119,10 @@ impl Samples {
         let entry = self.requests.entry((route.to_owned(), second)).or_default();
         entry.failed += u64::from(failed);
         *entry.statuses.entry(status).or_default() += 1;
-        entry.latency.record(latency);
+        // What was never answered took no time that could be told.
+        if status != 0 {
+            entry.latency.record(latency);
+        }
     }
 
     /// Counts the outcome of a check.

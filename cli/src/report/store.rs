@@ -68,7 +68,7 @@ pub enum StoreError {
         source: ReadSamplesError,
     },
     /// A report's run did not come to its end.
-    #[error("the report in {path} is not finished: its run was killed or is still going on")]
+    #[error("there is no finished report in {path}")]
     Unfinished {
         /// Which folder.
         path: PathBuf,

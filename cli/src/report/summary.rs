@@ -249,11 +249,7 @@ fn merged<'a>(seen: impl IntoIterator<Item = &'a RouteSecond>) -> Histogram {
 
 fn totals(samples: &Samples) -> Totals {
     let offered = samples.offered.as_secs_f64();
-    let requests: u64 = samples
-        .requests
-        .values()
-        .map(|seen| seen.latency.count())
-        .sum();
+    let requests: u64 = samples.requests.values().map(RouteSecond::requests).sum();
     let failed: u64 = samples.requests.values().map(|seen| seen.failed).sum();
     let mut statuses = BTreeMap::new();
     for (status, count) in samples.requests.values().flat_map(|seen| &seen.statuses) {
@@ -298,7 +294,7 @@ fn routes(samples: &Samples) -> Vec<Route> {
         .into_iter()
         .map(|(name, seen)| Route {
             name: name.to_owned(),
-            requests: seen.iter().map(|seen| seen.latency.count()).sum(),
+            requests: seen.iter().map(|seen| seen.requests()).sum(),
             failed: seen.iter().map(|seen| seen.failed).sum(),
             latency: merged(seen).latency(),
         })
@@ -313,6 +309,7 @@ fn series(samples: &Samples) -> Vec<Second> {
     for ((_, second), seen) in &samples.requests {
         let (point, latency) = by_second.entry(*second).or_default();
         point.errors += seen.failed;
+        point.requests += seen.requests();
         latency.merge(&seen.latency);
     }
     for told in &samples.acknowledged {
@@ -338,7 +335,6 @@ fn series(samples: &Samples) -> Vec<Second> {
         .map(|number| {
             let (mut point, latency) = by_second.remove(&number).unwrap_or_default();
             point.second = number;
-            point.requests = latency.count();
             point.p50 = latency.quantile(0.5);
             point.p95 = latency.quantile(0.95);
             point.p99 = latency.quantile(0.99);

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::document::Report;
 use super::manifest::{Manifest, sum};
 use super::model::LoadReport;
-use super::store::{Folder, LEFT_OUT, SAMPLES, SUMS, StoreError};
+use super::store::{Folder, LEFT_OUT, MARKDOWN, PAGE, SAMPLES, SUMS, StoreError};
 use super::verdict::Verdict;
 use crate::drill::report::DrillReport;
 use crate::drill::unpack;
@@ -77,10 +77,11 @@ pub struct Recomputed {
 pub fn verify(folder: &Folder) -> Result<Verification, StoreError> {
     let report = folder.report()?;
     let files = files(folder)?;
-    let recomputed = match &report {
+    let mut recomputed = match &report {
         Report::Load(report) => of_load(folder, report),
         Report::Drill(report) => of_drill(folder, report),
     };
+    recomputed.extend(of_pages(folder, &report)?);
     let of_files = files.iter().map(|file| match file.state {
         FileState::Same | FileState::LeftOut => Verdict::Pass,
         FileState::Changed | FileState::Missing | FileState::Added => Verdict::Fail,
@@ -136,6 +137,38 @@ fn of_drill(folder: &Folder, report: &DrillReport) -> Vec<Recomputed> {
     }
     let computed = DrillReport::assemble(report.origin.clone(), &histories);
     compare(report, &computed, &DRILL_PARTS)
+}
+
+/// The page and the markdown follow from the report. Another version draws them otherwise, so only its own are made again.
+fn of_pages(folder: &Folder, report: &Report) -> Result<Vec<Recomputed>, StoreError> {
+    let commit = match report {
+        Report::Load(report) => &report.software.commit,
+        Report::Drill(report) => &report.origin.software.commit,
+    };
+    if commit != crate::COMMIT {
+        return Ok(Vec::new());
+    }
+    let drawn = [
+        (PAGE, super::html::page(report)?),
+        (MARKDOWN, super::markdown::markdown(report)),
+    ];
+    let mut parts = Vec::new();
+    for (name, text) in drawn {
+        let Some(kept) = folder.read_if_there(name)? else {
+            continue;
+        };
+        let same = kept == text.as_bytes();
+        parts.push(Recomputed {
+            part: format!("{name}, drawn again"),
+            verdict: if same { Verdict::Pass } else { Verdict::Fail },
+            detail: if same {
+                Vec::new()
+            } else {
+                vec!["it does not show what report.json says".to_owned()]
+            },
+        });
+    }
+    Ok(parts)
 }
 
 /// Why something failed, from the nearest cause to the first.

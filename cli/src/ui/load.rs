@@ -56,7 +56,7 @@ fn figures(tick: &LoadTick) -> String {
             },
         );
     let mut parts = vec![format!("{:.0}/s", tick.requests_per_second)];
-    parts.push(format!("{} ms", latency.join("  ")));
+    parts.push(format!("{} ms", latency.join(" ")));
     parts.push(format!("{} failed", tick.failed));
     parts.push(format!("{} orders", tick.orders));
     parts.extend(tick.stock_left.map(|left| format!("{left} left")));
@@ -88,12 +88,12 @@ mod tests {
         };
         assert_eq!(
             load_line(&tick),
-            "  12 s  1912/s  p50 3.1  p95 12  p99 31 ms  2 failed  2281 orders  40 left  1.23 cores"
+            "  12 s  1912/s  p50 3.1 p95 12 p99 31 ms  2 failed  2281 orders  40 left  1.23 cores"
         );
         (tick.p50, tick.stock_left, tick.cpu) = (None, None, None);
         assert_eq!(
             load_line(&tick),
-            "  12 s  1912/s  p50 -  p95 12  p99 31 ms  2 failed  2281 orders"
+            "  12 s  1912/s  p50 - p95 12 p99 31 ms  2 failed  2281 orders"
         );
     }
 

@@ -206,6 +206,9 @@ fn a_script_of_ones_own_is_run(shop: &TestShop) {
     std::fs::write(shop.project().join("own.js"), script).unwrap();
     let ended = load(shop, &["--script", "own.js"]).with(0);
     assert_eq!(ended.report["profile"]["script"], "own.js");
+    // It is no profile, and no profile's figures are told as its own.
+    assert_eq!(ended.report["profile"]["name"], "script-own");
+    assert_eq!(ended.report["profile"]["vus"], 2);
     assert_eq!(ended.report["routes"][0]["name"], "GET /api/products/{…}");
     assert!(ended.number("/totals/checks/passed") > 10.0);
 }

@@ -36,10 +36,9 @@ pub(in crate::commands) fn store_failure(error: StoreError) -> Failure {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             failure.exit(ExitCode::Usage).hint(format!("name one by its path: {}", paths.join(", ")))
         }
-        StoreError::Unfinished { path } => failure.hint(format!(
-            "what was measured until then is in {0}; nothing can be concluded from it: `rm -r {0}`",
-            path.display()
-        )),
+        StoreError::Unfinished { .. } => failure.hint(
+            "its run was killed or is still going on, or it is no report's folder; `shopctl report list` shows all",
+        ),
         StoreError::Report { source: ReadReportError::Newer { .. } | ReadReportError::Kind { .. }, .. } => {
             failure.hint("use the shopctl that made it, or a newer one: report.md and report.html beside it can be read as they are")
         }
