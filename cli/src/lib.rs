@@ -12,6 +12,7 @@ pub mod document;
 pub mod drill;
 pub mod environment;
 pub mod event;
+pub mod host;
 pub mod image;
 pub mod interrupt;
 pub mod load;
