@@ -15,6 +15,7 @@ pub mod event;
 pub mod host;
 pub mod image;
 pub mod interrupt;
+pub mod journal;
 pub mod load;
 pub mod plan;
 pub mod project;
