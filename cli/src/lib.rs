@@ -4,6 +4,7 @@
 //! stands in ARCHITECTURE.md.
 
 pub mod args;
+pub mod bootstrap;
 pub mod catalogue;
 pub mod cluster;
 pub mod commands;
