@@ -4,6 +4,7 @@
 //! stands in ARCHITECTURE.md.
 
 pub mod args;
+pub mod bootstrap;
 pub mod catalogue;
 pub mod cluster;
 pub mod commands;
@@ -12,8 +13,10 @@ pub mod document;
 pub mod drill;
 pub mod environment;
 pub mod event;
+pub mod host;
 pub mod image;
 pub mod interrupt;
+pub mod journal;
 pub mod load;
 pub mod plan;
 pub mod project;

@@ -86,6 +86,42 @@ fn environment_plan_and_render_know_no_runtime_no_file_and_no_clock() {
 }
 
 #[test]
+fn what_hosts_need_follows_from_what_was_seen_alone() {
+    let words = [
+        "tokio",
+        "std::fs",
+        "File::",
+        "Instant",
+        "SystemTime",
+        "now_utc",
+        "std::process",
+        "dyn Host",
+    ];
+    let pure = [
+        "config",
+        "marker",
+        "model",
+        "plan",
+        "preflight",
+        "wanted",
+        "yaml",
+    ];
+    let pure: Vec<String> = pure
+        .iter()
+        .map(|name| format!("bootstrap/{name}"))
+        .collect();
+    let pure: Vec<&str> = pure.iter().map(String::as_str).collect();
+    assert_absent(&words, |name| is_in(name, &pure));
+}
+
+#[test]
+fn only_host_runs_programs_for_a_cluster() {
+    assert_absent(&["process::Command", "Process::new"], |name| {
+        is_in(name, &["bootstrap"])
+    });
+}
+
+#[test]
 fn what_a_report_says_follows_from_its_samples_alone() {
     let words = [
         "tokio",

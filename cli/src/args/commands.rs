@@ -17,6 +17,9 @@ pub enum Command {
     /// Bring the shop up, or to what the environment file says now
     #[command(after_help = UP)]
     Up(UpArgs),
+    /// Show what `up` would do, and do nothing
+    #[command(after_help = PLAN)]
+    Plan,
     /// Stop the shop; data and secrets are kept
     #[command(after_help = DOWN)]
     Down(DownArgs),
@@ -74,6 +77,12 @@ Examples:
   shopctl up -e my-shop.yaml      as another file says: a shop `my-shop` with a state folder of its own
   shopctl up                      again: changes only what differs, which is nothing
 Ctrl-C ends it cleanly, and the next `up` goes on; a second Ctrl-C ends it where it is.";
+
+const PLAN: &str = "\
+Examples:
+  shopctl plan                    what `shopctl up` would do, step by step
+  shopctl plan -o json | jq '.steps[] | select(.needed)'
+Exit code 0: there is nothing to do; 4: there is.";
 
 /// Stop the shop.
 #[derive(Clone, Debug, Args)]

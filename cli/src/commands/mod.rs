@@ -9,6 +9,7 @@ mod image;
 mod loadtest;
 mod logs;
 mod overview;
+mod plan;
 mod render;
 mod report;
 mod smoke;
@@ -90,6 +91,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         None => overview::run(context),
         Some(Command::Up(args)) => up::run(&args, context),
         Some(Command::Down(args)) => down::run(&args, context),
+        Some(Command::Plan) => plan::run(context),
         Some(Command::Status) => status::run(context),
         Some(Command::Logs(args)) => logs::run(&args, context),
         Some(Command::Smoke(args)) => smoke::run(&args, context),

@@ -219,13 +219,14 @@ fn limits(
         | S::SentinelHang => {
             vec![no_failed_order, redis_gap]
         }
-        S::Postgres => vec![at_most(Figure::FirstOrder, micros(limits.postgres_back))],
+        // A session that was about to commit when the server was killed may still do so: the first order says little.
+        S::Postgres => vec![at_most(Figure::OrderGap, micros(limits.postgres_back))],
         // The same, from when its probes have failed.
         S::PostgresHang => {
             let noticed = replaced.map_or(0, |replaced| replaced.latest.as_micros());
             let noticed = Micros::try_from(noticed).unwrap_or(Micros::MAX);
             let back = noticed.saturating_add(micros(limits.postgres_back));
-            vec![at_most(Figure::FirstOrder, back)]
+            vec![at_most(Figure::OrderGap, back)]
         }
         // These are held to what is always true, and to being well again in time.
         S::RedisAll

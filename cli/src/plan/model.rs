@@ -147,10 +147,10 @@ pub enum Action {
     Seed,
 }
 
-/// A step.
+/// A step. Each target has actions of its own; these are the local one's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Step {
+pub struct Step<A = Action> {
     /// What it does, as a person reads it.
     pub name: String,
     /// Whether there is anything to do.
@@ -159,7 +159,7 @@ pub struct Step {
     pub detail: String,
     /// What it does.
     #[serde(flatten)]
-    pub action: Action,
+    pub action: A,
 }
 
 /// An ordered list of steps.

@@ -5,12 +5,14 @@
 mod diagnostics;
 mod failure;
 mod load;
+mod password;
 mod printer;
 mod progress;
 mod sourced;
 mod table;
 
 pub use failure::{ExitCode, Failure};
+pub use password::AskedPassword;
 pub use printer::{OutputFormat, Ui, UiOptions};
 pub use sourced::SourcedLines;
 pub use table::{Cell, Table, Tone};

@@ -54,6 +54,9 @@ fn changes(folder: &Path) -> BTreeMap<PathBuf, SystemTime> {
 #[test]
 fn a_shop_comes_up_is_proved_changed_killed_taken_over_stopped_and_purged() {
     let shop = TestShop::new();
+    let plan = shop.run(&["plan"]);
+    assert_eq!(plan.code, Some(4), "{}", plan.stderr);
+    assert!(!shop.state().exists(), "a plan made something");
     let up = shop.succeed(&["up"]);
     assert!(up.stderr.contains("checks passed"), "{}", up.stderr);
 
@@ -114,6 +117,8 @@ fn nothing_is_done_twice(shop: &TestShop) {
     let before = (changes(&shop.state()), shop.pids(None));
     let again = shop.succeed(&["up"]);
     assert!(again.stderr.contains("Nothing to do"), "{}", again.stderr);
+    let plan = shop.succeed(&["plan"]);
+    assert!(plan.stderr.contains("Nothing to do"), "{}", plan.stderr);
     assert_eq!((changes(&shop.state()), shop.pids(None)), before);
 }
 
@@ -243,6 +248,15 @@ fn a_changed_setting_restarts_only_what_it_is_for(shop: &TestShop) {
     };
     let before = (shop.pids(Some("order")), others(shop));
     shop.write_environment(", settings: { batchSize: 512 }");
+    let plan = shop.run(&["plan"]);
+    assert_eq!(plan.code, Some(4), "{}", plan.stderr);
+    assert!(
+        plan.stdout
+            .contains("bring up the services: replace order-"),
+        "{}",
+        plan.stdout
+    );
+    assert_eq!((shop.pids(Some("order")), others(shop)), before);
     shop.succeed(&["up", "--no-smoke"]);
     let after = (shop.pids(Some("order")), others(shop));
     assert_eq!(before.1, after.1);

@@ -51,5 +51,5 @@ pub use proof::{RunningDigest, forget_proof, note_proof};
 pub use purge::purge;
 pub use secrets::{load_secrets, placeholder_secrets};
 pub use status::{InstanceRow, ShopStatus, status};
-pub use up::{Up, UpOutcome, up};
+pub use up::{Up, UpOutcome, plan, up};
 pub use user::ServerUser;

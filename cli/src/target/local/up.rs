@@ -13,7 +13,7 @@ use super::work::Work;
 use super::{LocalError, LocalFolder, ServerUser, files, load_secrets, tasks};
 use crate::catalogue::Catalogue;
 use crate::environment::Environment;
-use crate::event::Observer;
+use crate::event::{Observer, Unobserved};
 use crate::interrupt::Interrupt;
 use crate::plan::{self, Observed, Plan, Wanted, WantedInstance, WantedTask};
 use crate::render::{Place, ProgramFile, RenderInput, RenderedInstance, SecretSet, render};
@@ -71,33 +71,16 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
         up.observer
             .note(format!("{instance} was stopped and goes on"));
     }
-    let rendered = render(&RenderInput {
-        environment: up.environment,
-        catalogue: up.catalogue,
+    let (plan, instances, shop) = Wanting {
+        up,
+        user,
         place: &place,
+        program: &program,
         secrets: &secrets,
-        version: (env!("CARGO_PKG_VERSION"), crate::COMMIT),
-    })
-    .map_err(LocalError::Render)?;
-    let instances = plan::in_start_order(rendered, up.catalogue, |instance| {
-        sight.leads(&instance.name)
-    });
-    let taken = taken_ports(&instances, &sight.pids());
-    if !taken.is_empty() {
-        return Err(LocalError::Unprepared(taken));
+        missing_secrets,
     }
-
-    let shop = Shop::new(up.environment, &secrets).map_err(|error| LocalError::Seed {
-        reason: error.to_string(),
-    })?;
-    let mut observed = observe(up, user, &sight, &instances, &program)?;
-    observed.secrets = missing_secrets;
-    let is_up =
-        sight.supervisor_pid.is_some() && sight.instances.iter().all(|instance| instance.ready);
-    if is_up && !instances.is_empty() {
-        observed.missing_products = seed::missing(&shop, &up.environment.seed).await.ok();
-    }
-    let plan = plan::plan(&wanted(&instances), &observed);
+    .plan(&sight)
+    .await?;
     let mut work = Work {
         up,
         user,
@@ -122,6 +105,86 @@ pub async fn up(up: &Up<'_>) -> Result<UpOutcome, LocalError> {
         secrets: work.secrets,
         lock,
     })
+}
+
+/// Plans without carrying anything out, and without waiting for whoever is at work.
+pub async fn plan(
+    environment: &Environment,
+    catalogue: &Catalogue,
+    folder: &LocalFolder,
+) -> Result<Plan, LocalError> {
+    folder.exists()?;
+    let user = ServerUser::find()?;
+    let programs =
+        preflight(environment, catalogue, folder, user).map_err(LocalError::Unprepared)?;
+    let (secrets, missing_secrets) = load_secrets(folder, environment, catalogue)?;
+    let program = ShopProgram::find(folder)?;
+    let place = place(folder, programs, &program)?;
+    let sight = look(folder).await?;
+    let up = Up {
+        environment,
+        catalogue,
+        folder,
+        patience: LockPatience::Refuse,
+        observer: &Unobserved,
+        interrupt: Interrupt::never(),
+    };
+    let mut wanting = Wanting {
+        up: &up,
+        user,
+        place: &place,
+        program: &program,
+        secrets: &secrets,
+        missing_secrets,
+    };
+    let (plan, _, _) = wanting.plan(&sight).await?;
+    Ok(plan)
+}
+
+/// Everything that a plan is made from, but for what there is.
+struct Wanting<'a> {
+    up: &'a Up<'a>,
+    user: ServerUser,
+    place: &'a Place,
+    program: &'a ShopProgram,
+    secrets: &'a SecretSet,
+    missing_secrets: Vec<String>,
+}
+
+impl Wanting<'_> {
+    /// The plan, the instances in the order in which they start, and the shop as its clients see it.
+    async fn plan(
+        &mut self,
+        sight: &Sight,
+    ) -> Result<(Plan, Vec<RenderedInstance>, Shop), LocalError> {
+        let up = self.up;
+        let rendered = render(&RenderInput {
+            environment: up.environment,
+            catalogue: up.catalogue,
+            place: self.place,
+            secrets: self.secrets,
+            version: (env!("CARGO_PKG_VERSION"), crate::COMMIT),
+        })
+        .map_err(LocalError::Render)?;
+        let instances = plan::in_start_order(rendered, up.catalogue, |instance| {
+            sight.leads(&instance.name)
+        });
+        let taken = taken_ports(&instances, &sight.pids());
+        if !taken.is_empty() {
+            return Err(LocalError::Unprepared(taken));
+        }
+        let shop = Shop::new(up.environment, self.secrets).map_err(|error| LocalError::Seed {
+            reason: error.to_string(),
+        })?;
+        let mut observed = observe(up, self.user, sight, &instances, self.program)?;
+        observed.secrets = std::mem::take(&mut self.missing_secrets);
+        let is_up =
+            sight.supervisor_pid.is_some() && sight.instances.iter().all(|instance| instance.ready);
+        if is_up && !instances.is_empty() {
+            observed.missing_products = seed::missing(&shop, &up.environment.seed).await.ok();
+        }
+        Ok((plan::plan(&wanted(&instances), &observed), instances, shop))
+    }
 }
 
 fn place(

@@ -1,0 +1,116 @@
+//! Connects to all hosts, looks at them, and says what is in the way: what every command does first.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::BootstrapError;
+use super::facts::{HostFacts, look};
+use super::kubeconfig::KeptKubeconfig;
+use super::links::try_links;
+use super::model::WantedCluster;
+use super::paths;
+use super::plan::SeenCluster;
+use super::preflight::preflight;
+use super::ready::is_settled;
+use super::work::with_dns;
+use crate::host::{Connecting, Host, HostError, HostSpec, connect_all};
+
+/// What was found on hosts.
+pub struct Survey {
+    /// The hosts that could be connected to, by their names.
+    pub hosts: BTreeMap<String, Arc<dyn Host>>,
+    /// What each host said, or why it could not be asked.
+    pub found: BTreeMap<String, Result<HostFacts, HostError>>,
+}
+
+impl Survey {
+    /// Connects to all hosts and looks at them, side by side.
+    pub async fn of(specs: &[HostSpec], connecting: Connecting<'_>) -> Self {
+        let mut hosts = BTreeMap::<String, Arc<dyn Host>>::new();
+        let mut found = BTreeMap::new();
+        for (spec, connected) in specs.iter().zip(connect_all(specs, connecting).await) {
+            match connected {
+                Ok(host) => drop(hosts.insert(spec.name.clone(), host)),
+                Err(error) => drop(found.insert(spec.name.clone(), Err(error))),
+            }
+        }
+        let looks = hosts
+            .iter()
+            .map(|(name, host)| async move { (name.clone(), look(&**host).await) });
+        found.extend(join_all(looks).await);
+        Self { hosts, found }
+    }
+
+    /// Where this machine reaches a host, as far as it is known.
+    pub fn client_address(&self, name: &str) -> String {
+        let host = self.hosts.get(name);
+        host.map(|host| host.address().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The facts of the hosts that could be asked.
+    pub fn facts(&self) -> BTreeMap<String, HostFacts> {
+        let known = self
+            .found
+            .iter()
+            .filter_map(|(name, facts)| Some((name.clone(), facts.as_ref().ok()?.clone())));
+        known.collect()
+    }
+
+    /// What was seen, if nothing is in the way of the cluster; otherwise all that is. `kept` is the kubeconfig that is
+    /// kept here.
+    pub async fn check(
+        &self,
+        cluster: &WantedCluster,
+        kept: &Path,
+    ) -> Result<SeenCluster, BootstrapError> {
+        let facts = self.facts();
+        // Nodes that are ready reach each other; trying costs a second.
+        let links = if is_complete(cluster, &facts) {
+            Vec::new()
+        } else {
+            try_links(cluster, &self.hosts, &facts).await
+        };
+        let problems = preflight(cluster, &self.found, &links);
+        if problems.is_empty() {
+            Ok(self.see(cluster, kept).await)
+        } else {
+            Err(BootstrapError::Unprepared(problems))
+        }
+    }
+
+    /// What was seen, whatever may be in the way. Hosts that could not be asked are left out.
+    pub async fn see(&self, cluster: &WantedCluster, kept: &Path) -> SeenCluster {
+        let mut seen = SeenCluster {
+            hosts: self.facts(),
+            ..SeenCluster::default()
+        };
+        let Some(first) = cluster.first_server() else {
+            return seen;
+        };
+        let facts = seen.hosts.get(&first.name);
+        seen.kubeconfig = facts
+            .and_then(|facts| facts.files.get(paths::KUBECONFIG))
+            .is_some_and(|file| KeptKubeconfig::is_from(kept, &file.sha256, &first.client));
+        let answers = facts.is_some_and(|facts| facts.nodes.is_some());
+        if let (true, Some(server)) = (answers, self.hosts.get(&first.name)) {
+            seen.settled = is_settled(&**server, with_dns(cluster)).await.ok();
+        }
+        seen
+    }
+}
+
+/// Whether every host is a node that is ready.
+fn is_complete(cluster: &WantedCluster, facts: &BTreeMap<String, HostFacts>) -> bool {
+    let Some(nodes) = facts.values().find_map(|facts| facts.nodes.as_ref()) else {
+        return false;
+    };
+    cluster.hosts.iter().all(|host| {
+        nodes
+            .iter()
+            .any(|node| node.name == host.name && node.ready)
+    })
+}

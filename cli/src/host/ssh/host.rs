@@ -1,0 +1,231 @@
+//! A host over ssh.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::process::Command as Process;
+use tokio::sync::{Mutex, Semaphore};
+
+use super::SshFolder;
+use super::keys;
+use super::master::Master;
+use super::options::{Trust, arguments};
+use crate::host::command::{Exit, Input};
+use crate::host::process::{self, Ended, Trouble};
+use crate::host::quote::shell_line;
+use crate::host::sudo::{Sudo, SudoPasswords};
+use crate::host::{Command, Host, HostError, HostSpec, Output};
+
+/// sshd allows ten sessions a connection; one is the connection's own.
+const SESSIONS: usize = 8;
+/// What ssh itself ends with when it fails, and a command that was ended by a signal.
+const SSH_FAILED: i32 = 255;
+
+/// Where ssh finds a host: what `ssh_config` makes of its name.
+async fn resolved(spec: &HostSpec) -> String {
+    let mut process = Process::new("ssh");
+    if let Some(file) = &spec.config_file {
+        process.arg("-F").arg(file);
+    }
+    process.args(["-G", "--", &spec.address]);
+    let deadline = Duration::from_secs(10);
+    let ended = process::run(&mut process, b"", Input::Nothing, deadline, 64 << 10).await;
+    let found = match ended {
+        Ok(Ended::Done(output)) => output
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix("hostname ").map(str::to_owned)),
+        _ => None,
+    };
+    found.unwrap_or_else(|| spec.address.clone())
+}
+
+/// A host over ssh.
+#[derive(Debug)]
+pub struct SshHost {
+    spec: HostSpec,
+    folder: SshFolder,
+    trust: Trust,
+    sudo: Sudo,
+    address: String,
+    master: Mutex<Option<Master>>,
+    sessions: Semaphore,
+}
+
+impl SshHost {
+    /// Connects, and finds out how to become root there. That root cannot be had is told by the first command that
+    /// needs it.
+    pub async fn connect(
+        spec: HostSpec,
+        folder: &SshFolder,
+        passwords: &dyn SudoPasswords,
+    ) -> Result<Self, HostError> {
+        folder.make()?;
+        let trust = keys::pin(&spec, folder).await?;
+        let (master, standing) = Master::connect(&spec, folder, trust).await?;
+        let sudo = if spec.without_sudo {
+            Sudo::Root
+        } else {
+            Sudo::of(standing, &spec.name, &spec.user_shown(), passwords)
+        };
+        let address = resolved(&spec).await;
+        let host = Self {
+            spec,
+            folder: folder.clone(),
+            trust,
+            master: Mutex::new(Some(master)),
+            sessions: Semaphore::new(SESSIONS),
+            sudo,
+            address,
+        };
+        host.try_password().await?;
+        Ok(host)
+    }
+
+    /// A wrong password must not be found out by a command with other input.
+    async fn try_password(&self) -> Result<(), HostError> {
+        if !matches!(self.sudo, Sudo::With(_)) {
+            return Ok(());
+        }
+        let output = self
+            .execute(Command::new("become root", ["true"]).as_root())
+            .await?;
+        if output.is_success() {
+            return Ok(());
+        }
+        Err(HostError::NoRoot {
+            host: self.spec.name.clone(),
+            reason: format!("sudo said: {}", output.last_words().replace('\n', " ")),
+            hint: "see that the password is right and that the user may use sudo".to_owned(),
+        })
+    }
+
+    /// The socket of a connection that stands; it is made again if it was lost.
+    async fn socket(&self) -> Result<std::path::PathBuf, HostError> {
+        let mut master = self.master.lock().await;
+        if let Some(found) = master.as_mut()
+            && found.is_up()
+        {
+            return Ok(found.socket.clone());
+        }
+        *master = None;
+        let (made, _) = Master::connect(&self.spec, &self.folder, self.trust).await?;
+        Ok(master.insert(made).socket.clone())
+    }
+
+    async fn execute(&self, command: Command) -> Result<Output, HostError> {
+        let (argv, before) = if command.is_as_root() {
+            self.sudo.wrap(&self.spec.name, command.argv())?
+        } else {
+            (command.argv().to_vec(), Vec::new())
+        };
+        let Ok(_session) = self.sessions.acquire().await else {
+            return Err(self.lost(command.about(), ""));
+        };
+        let socket = self.socket().await?;
+        let about = command.about().to_owned();
+        let (deadline, limit) = command.limits();
+        let path = socket.to_string_lossy();
+        // Where the connection is gone, ssh would make another one for this command alone.
+        let more = [
+            "-o",
+            "ControlMaster=no",
+            "-S",
+            &path,
+            "-o",
+            "ProxyCommand=exit 255",
+        ];
+        let line = shell_line(&argv);
+        let mut process = Process::new("ssh");
+        process
+            .args(arguments(
+                &self.spec,
+                &self.folder,
+                self.trust,
+                &more,
+                &line,
+            ))
+            .env("LC_ALL", "C");
+        let input = command.into_input();
+        match process::run(&mut process, &before, input, deadline, limit).await {
+            Ok(Ended::Done(output)) if output.exit == Exit::Code(SSH_FAILED) => {
+                self.told_apart(about, output).await
+            }
+            Ok(Ended::Done(output)) => Ok(output),
+            Ok(Ended::TimedOut(output)) => Err(HostError::TimedOut {
+                host: self.spec.name.clone(),
+                about,
+                deadline,
+                last: output.last_words(),
+            }),
+            Err(Trouble::Start(source)) => Err(HostError::Program {
+                program: "ssh".to_owned(),
+                source,
+            }),
+            Err(Trouble::Input(error)) => Err(HostError::Unexpected {
+                host: self.spec.name.clone(),
+                about,
+                reason: format!("its input could not be read: {error}"),
+            }),
+        }
+    }
+
+    /// Whether a connection was lost or a command ended with the code that ssh uses for that.
+    async fn told_apart(&self, about: String, output: Output) -> Result<Output, HostError> {
+        let mut words = output.last_words();
+        if words.contains("Session open refused by peer") {
+            return Err(HostError::Unexpected {
+                host: self.spec.name.clone(),
+                about,
+                reason: "its sshd allows fewer sessions a connection than shopctl needs; see MaxSessions in its \
+                         sshd_config"
+                    .to_owned(),
+            });
+        }
+        // The session may learn of it before the connection's own process has ended.
+        for _ in 0..20 {
+            let mut master = self.master.lock().await;
+            let Some(found) = master.as_mut() else {
+                return Err(self.lost(&about, &words));
+            };
+            if !found.is_up() {
+                words = format!("{} {words}", found.words());
+                *master = None;
+                return Err(self.lost(&about, &words));
+            }
+            drop(master);
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        if words.contains("UNKNOWN port") || words.contains("mux_client") {
+            return Err(self.lost(&about, &words));
+        }
+        Ok(output)
+    }
+
+    fn lost(&self, about: &str, words: &str) -> HostError {
+        let said: Vec<&str> = words
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.contains("UNKNOWN port"))
+            .collect();
+        HostError::Lost {
+            host: self.spec.name.clone(),
+            about: about.to_owned(),
+            reason: said.join(" "),
+        }
+    }
+}
+
+impl Host for SshHost {
+    fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn run(&self, command: Command) -> BoxFuture<'_, Result<Output, HostError>> {
+        Box::pin(self.execute(command))
+    }
+}
