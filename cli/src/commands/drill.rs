@@ -6,16 +6,18 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Context;
+use super::report::changes;
 use super::target::{brought_up, is_meant, local_only};
 use crate::args::{DrillArgs, Scenarios};
 use crate::catalogue::Catalogue;
+use crate::drill::compare::compare_drills;
 use crate::drill::history::{FaultKind, Figure};
 use crate::drill::report::{DrillReport, DrillRun, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
 use crate::drill::{DrillError, DrillOutcome, DrillSeries, Healed, heal};
 use crate::environment::{DrillObjectives, DrillProfile, DrillScenario, Environment};
 use crate::interrupt::Interrupt;
-use crate::report::{Draft, Reports, StoreError, Verdict, report_id};
+use crate::report::{Draft, Report, Reports, StoreError, Verdict, report_id};
 use crate::shop::{Auditor, RedisAccess, Shop};
 use crate::ui::{Cell, ExitCode, Failure, OutputFormat, Table, Tone};
 
@@ -70,7 +72,7 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
             .begin(environment.name.as_str(), &id)
             .map_err(|error| unwritable(&error))?;
         match series.run(&draft).await {
-            Ok(outcome) => conclude(context, draft, &outcome),
+            Ok(outcome) => conclude(context, &reports, draft, &outcome),
             Err(error) => {
                 // Nothing was broken, so nothing is kept.
                 let _ = std::fs::remove_dir_all(draft.path());
@@ -214,6 +216,9 @@ fn drill_failure(error: DrillError) -> Failure {
         DrillError::Load(crate::load::LoadError::NoGenerator(_)) => failure
             .exit(ExitCode::Missing)
             .hint("`shopctl doctor --install` installs it"),
+        DrillError::Load(crate::load::LoadError::Busy { .. }) => {
+            failure.hint("wait for it to end; nothing was broken")
+        }
         _ => failure,
     }
 }
@@ -226,14 +231,23 @@ fn unwritable(error: &StoreError) -> Failure {
 }
 
 /// Keeps the report, and says in short what it shows.
-fn conclude(context: &Context, draft: Draft, outcome: &DrillOutcome) -> Result<(), Failure> {
+fn conclude(
+    context: &Context,
+    reports: &Reports,
+    draft: Draft,
+    outcome: &DrillOutcome,
+) -> Result<(), Failure> {
     let report = &outcome.report;
+    let before = run_before(reports, report);
     let place = draft.path().display().to_string();
     let kept = draft.finish_drill(report);
     if context.ui.output() == OutputFormat::Json {
         context.ui.json(report)?;
     } else {
         context.ui.data(&in_short(report))?;
+        if let Some(before) = &before {
+            context.ui.data(&compared(before, report))?;
+        }
     }
     if let Err(error) = kept {
         return Err(Failure::of(&error).hint("--reports-dir names another folder"));
@@ -247,6 +261,48 @@ fn conclude(context: &Context, draft: Draft, outcome: &DrillOutcome) -> Result<(
         Verdict::Fail => Err(Failure::told(ExitCode::Failed)),
         Verdict::Unknown => Err(Failure::told(ExitCode::Unknown)),
     }
+}
+
+/// The newest finished report of the same environment in which one of these scenarios was broken.
+fn run_before(reports: &Reports, report: &DrillReport) -> Option<Box<DrillReport>> {
+    let shared = |before: &DrillReport| {
+        before.scenarios.iter().any(|one| {
+            report
+                .scenarios
+                .iter()
+                .any(|other| one.scenario == other.scenario)
+        })
+    };
+    // Reports that cannot be read are no hindrance: there is only less to compare with.
+    reports
+        .list()
+        .ok()?
+        .into_iter()
+        .find_map(|listed| match listed.report {
+            Ok(Report::Drill(before))
+                if before.origin.environment == report.origin.environment && shared(&before) =>
+            {
+                Some(before)
+            }
+            _ => None,
+        })
+}
+
+/// What changed since the run before, in the figures that people ask for first.
+fn compared(before: &DrillReport, report: &DrillReport) -> String {
+    let mut comparing = compare_drills(before, report);
+    comparing.figures.retain(|change| {
+        matches!(
+            change.figure,
+            Figure::Writable | Figure::OrderGap | Figure::FailedOrders
+        )
+    });
+    format!(
+        "\nCompared with {} ({}):\n\n{}",
+        comparing.before.id,
+        comparing.before.verdict,
+        changes(&comparing.figures).render()
+    )
 }
 
 /// A line a run, the times, and why it is not a pass. Fits into 80 columns.

@@ -217,7 +217,16 @@ impl Drill<'_> {
             stop.press();
             outcome
         };
-        let (load, drill) = tokio::join!(load.run("drill"), drill);
+        let mut load = std::pin::pin!(load.run("drill"));
+        let mut drill = std::pin::pin!(drill);
+        // A load that cannot begin is known before anything is broken, and then nothing is.
+        let (load, drill) = tokio::select! {
+            load = &mut load => match load {
+                Ok(outcome) => (Ok(outcome), drill.await),
+                Err(error) => return Err(DrillError::Load(error)),
+            },
+            drill = &mut drill => (load.await, drill),
+        };
         drill?;
         Ok(match load {
             Ok(outcome) => vec![format!(

@@ -6,6 +6,8 @@ mod publish;
 mod show;
 mod verify;
 
+pub(in crate::commands) use compare::changes;
+
 use super::Context;
 use crate::args::{ReportArgs, ReportCommand};
 use crate::report::{ReadReportError, Reports, StoreError, Verdict, report_schema};
