@@ -217,8 +217,8 @@ impl Drill<'_> {
             stop.press();
             outcome
         };
-        let mut load = std::pin::pin!(load.run("drill"));
-        let mut drill = std::pin::pin!(drill);
+        let mut load = Box::pin(load.run("drill"));
+        let mut drill = Box::pin(drill);
         // A load that cannot begin is known before anything is broken, and then nothing is.
         let (load, drill) = tokio::select! {
             load = &mut load => match load {

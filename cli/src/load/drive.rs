@@ -20,7 +20,7 @@ use crate::target::local::status;
 /// How often processes are looked at and a tick is told.
 const TICK: Duration = Duration::from_secs(1);
 /// How long k6 may take until its users begin, and for what a script does before and after them: a minute each.
-const START_PATIENCE: Duration = Duration::from_secs(180);
+const START_PATIENCE: Duration = Duration::from_mins(3);
 /// How long k6 may take to end after it was asked to, or after its time.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 /// A look at the shop that takes longer is given up: the next one comes soon.
