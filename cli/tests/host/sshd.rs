@@ -245,8 +245,9 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         let _ = fs::remove_file(self.sudoers_file());
+        // A session of the account may take a moment to end.
         let _ = Command::new("userdel")
-            .arg(&self.name)
+            .args(["--force", &self.name])
             .stderr(Stdio::null())
             .status();
     }
