@@ -31,7 +31,9 @@ pub(crate) enum Command {
     /// Catalogue, stock, sales, and stock that is held for a while
     Product(ServiceArgs),
     /// Makes database, roles and schemas in Postgres; changes nothing when run again
-    Provision(ServiceArgs),
+    Provision(ProvisionArgs),
+    /// Leads connections to the Redis that is the master
+    RedisPrimary(ServiceArgs),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -42,4 +44,13 @@ pub(crate) struct ServiceArgs {
     /// Read the file, say whether it is good, and end
     #[arg(long)]
     pub(crate) check_config: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ProvisionArgs {
+    #[command(flatten)]
+    pub(crate) service: ServiceArgs,
+    /// How long to try while Postgres cannot be reached yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) wait_seconds: u64,
 }

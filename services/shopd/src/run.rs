@@ -4,15 +4,16 @@ use std::fmt;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 use shop_common::causes::Causes;
 use shop_common::config::{self, HttpConfig, Instance, LogConfig};
-use shop_common::provision::{ProvisionConfig, provision};
+use shop_common::provision::{ProvisionConfig, provision_within};
 use shop_common::telemetry;
 
-use crate::args::{Command, ServiceArgs, VERSION};
+use crate::args::{Command, ProvisionArgs, ServiceArgs, VERSION};
 
 /// Exit code for a wrong command line or configuration; clap uses the same.
 const WRONG_INPUT: u8 = 2;
@@ -64,6 +65,7 @@ service_config!(
 );
 service_config!(shop_order::Config, "order");
 service_config!(shop_product::Config, "product");
+service_config!(shop_redis_primary::Config, "redis-primary");
 
 /// Runs a service until it is told to end, or a task until it is done.
 pub(crate) fn run(command: Command) -> Result<(), Failure> {
@@ -77,6 +79,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Order(args) => serve(&args, async |config| shop_order::run(config).await),
         Command::Product(args) => serve(&args, async |config| shop_product::run(config).await),
         Command::Provision(args) => prepare(&args),
+        Command::RedisPrimary(args) => {
+            serve(&args, async |config| shop_redis_primary::run(config).await)
+        }
     }
 }
 
@@ -128,7 +133,9 @@ fn start<C: ServiceConfig>(
 }
 
 /// Prepares Postgres and says what it did.
-fn prepare(args: &ServiceArgs) -> Result<(), Failure> {
+fn prepare(args: &ProvisionArgs) -> Result<(), Failure> {
+    let patience = Duration::from_secs(args.wait_seconds);
+    let args = &args.service;
     let config: ProvisionConfig = load(&args.config)?;
     if args.check_config {
         return say(&format!("{} is good for provision", args.config.display()));
@@ -137,7 +144,7 @@ fn prepare(args: &ServiceArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .context("failed to start the runtime")
-        .and_then(|runtime| Ok(runtime.block_on(provision(&config))?))
+        .and_then(|runtime| Ok(runtime.block_on(provision_within(&config, patience))?))
         .map_err(Failure::Failed)?;
     if changes.is_empty() {
         return say("nothing to do");

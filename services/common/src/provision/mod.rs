@@ -10,4 +10,4 @@ mod run;
 mod scram;
 
 pub use config::{AuditorConfig, ProvisionConfig, RoleConfig, SqlName, SuperuserConfig};
-pub use run::{ProvisionError, provision};
+pub use run::{ProvisionError, provision, provision_within};

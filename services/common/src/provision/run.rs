@@ -1,5 +1,7 @@
 //! The steps, each of which looks before it changes anything.
 
+use std::time::{Duration, Instant};
+
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
@@ -9,6 +11,8 @@ use crate::config::{ConfigError, SecretFile};
 
 /// Two runs at once take turns by this advisory lock: "shop" in ASCII.
 const TURN: i64 = 0x7368_6f70;
+/// Between two tries to reach the server.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Where a superuser connects before the shop's own database exists.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -41,6 +45,36 @@ pub enum ProvisionError {
         /// What Postgres said.
         source: sqlx::Error,
     },
+}
+
+impl ProvisionError {
+    /// Whether it may be otherwise in a moment: nobody answers yet, or the server has only just been started.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect { source, .. } => match source {
+                sqlx::Error::Io(_) => true,
+                sqlx::Error::Database(refusal) => refusal.code().as_deref() == Some("57P03"),
+                _ => false,
+            },
+            Self::Secret(_) | Self::Password(_) | Self::Step { .. } => false,
+        }
+    }
+}
+
+/// The same as [`provision`], but tries again for a while as long as the server cannot be reached.
+pub async fn provision_within(
+    config: &ProvisionConfig,
+    patience: Duration,
+) -> Result<Vec<String>, ProvisionError> {
+    let began = Instant::now();
+    loop {
+        match provision(config).await {
+            Err(error) if error.may_pass() && began.elapsed() < patience => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Makes what is missing, and returns what it did, such as `create role shop_order`. Nothing to do is no error.

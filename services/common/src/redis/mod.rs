@@ -10,5 +10,7 @@ mod breaker;
 mod client;
 mod keeper;
 mod sentinels;
+mod watch;
 
 pub use client::{Redis, RedisCallError};
+pub use watch::MasterWatch;
