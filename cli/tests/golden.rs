@@ -133,6 +133,7 @@ fn help_teaches() {
         "env show",
         "env validate",
         "env list",
+        "env new",
         "env schema",
         "completions",
     ];
@@ -202,6 +203,40 @@ fn an_environment_is_shown_complete_and_marked_where_the_file_speaks() {
     let ended = run(shopctl(folder.path()).args(["env", "show", "mine.yaml", "--origin"]));
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert_is(&ended.stdout, &golden("show.yaml"));
+}
+
+#[test]
+fn a_new_environment_is_a_good_file_and_never_takes_the_place_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |name: &str, hosts: &[&str]| {
+        run(shopctl(folder.path())
+            .args(["env", "new", name])
+            .args(hosts))
+    };
+    let made = new(
+        "mine",
+        &["--server", "me@192.0.2.10", "--agent", "node-2:2222"],
+    );
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    let path = folder.path().join("environments/mine.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let shown = run(shopctl(folder.path()).args(["env", "show", "mine", "-o", "json"])).stdout;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let host = |name: &str| &shown["hosts"][name];
+    assert_eq!(
+        (&host("node-1")["user"], &host("node-1")["role"]),
+        (&"me".into(), &"server".into())
+    );
+    assert_eq!(
+        (&host("node-2")["port"], &host("node-2")["role"]),
+        (&2222.into(), &"agent".into())
+    );
+    let again = new("mine", &["--server", "other"]);
+    assert_eq!(again.code, 2, "{}", again.stdout);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    let wrong = new("two", &["--server", "a", "--server", "b"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stdout);
+    assert!(!folder.path().join("environments/two.yaml").exists());
 }
 
 #[test]

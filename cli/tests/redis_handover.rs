@@ -260,6 +260,7 @@ fn write_configuration(folder: &Path, base: u16) {
             listen: "127.0.0.1".to_owned(),
             networks: Vec::new(),
             programs,
+            in_pods: false,
         },
         secrets: &secrets,
         version: ("0.1.0", "commit"),

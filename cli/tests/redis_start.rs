@@ -205,6 +205,7 @@ fn script(dir: &str, programs: BTreeMap<String, ProgramFile>, ordinal: usize) ->
         listen: "127.0.0.1".to_owned(),
         networks: Vec::new(),
         programs,
+        in_pods: false,
     };
     let instances = render(&RenderInput {
         environment: &environment,

@@ -44,6 +44,7 @@ fn place() -> Place {
         ]
         .map(program)
         .into(),
+        in_pods: false,
     }
 }
 

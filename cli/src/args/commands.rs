@@ -40,7 +40,7 @@ pub enum Command {
     FailoverDrill(DrillArgs),
     /// Reports of load tests: list, show, compare, verify, publish
     Report(ReportArgs),
-    /// Write the configuration files that `up` would use, without secrets
+    /// Show what `up` would use, without secrets: configuration files, or the objects of a cluster
     #[command(after_help = RENDER)]
     Render(RenderArgs),
     /// Images: pack programs and root file systems, without Docker
@@ -49,7 +49,7 @@ pub enum Command {
     /// Find out what this machine lacks, and install it
     #[command(after_help = DOCTOR)]
     Doctor(DoctorArgs),
-    /// Environments: list, show, validate, and their schema
+    /// Environments: list, show, validate, new, and their schema
     #[command(subcommand)]
     Env(EnvCommand),
     /// Print a script that completes commands in a shell
@@ -149,18 +149,23 @@ Examples:
   shopctl smoke                   a table of checks; exit code 1 when one failed
   shopctl smoke -o json | jq .passed";
 
-/// Write the configuration files.
+/// Show what `up` would use.
 #[derive(Clone, Debug, Args)]
 pub struct RenderArgs {
-    /// The folder to write to: a new or an empty one, or one that `render` wrote
+    /// The folder to write to: a new or an empty one, or one that `render` wrote; objects are printed without it
     #[arg(long, value_name = "DIR")]
-    pub out_dir: PathBuf,
+    pub out_dir: Option<PathBuf>,
+    /// The full name of the services' image, for the objects of a cluster
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
 }
 
 const RENDER: &str = "\
 Examples:
   shopctl render --out-dir out
-  shopctl render --out-dir out -e my-shop.yaml && git diff --no-index before out";
+  shopctl render --out-dir out -e my-shop.yaml && git diff --no-index before out
+  shopctl render -e single-node                         the objects of a cluster, in the order in which they are applied
+  shopctl render -e single-node -o json | jq '.items[] | select(.kind == \"Deployment\")'";
 
 /// Find out what this machine lacks.
 #[derive(Clone, Debug, Args)]
@@ -190,6 +195,9 @@ pub enum EnvCommand {
     /// Check environment files: all problems at once, nothing is touched
     #[command(after_help = ENV_VALIDATE)]
     Validate(EnvValidateArgs),
+    /// Write a small environment file for a shop on hosts of yours; never overwrites
+    #[command(after_help = ENV_NEW)]
+    New(EnvNewArgs),
     /// Print the JSON Schema of environment files, for editors
     #[command(after_help = ENV_SCHEMA)]
     Schema,
@@ -211,6 +219,26 @@ Examples:
   shopctl env show                the default environment, complete
   shopctl env show --origin       with a comment where a value comes from the file
   shopctl env show -o json | jq .components.redis";
+
+/// Write a small environment file.
+#[derive(Clone, Debug, Args)]
+pub struct EnvNewArgs {
+    /// The environment's name: the file is environments/NAME.yaml
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// A host that runs the cluster's brain, and pods as well: `local` is this machine
+    #[arg(long = "server", value_name = "USER@HOST[:PORT]", required = true)]
+    pub servers: Vec<String>,
+    /// A host that runs pods
+    #[arg(long = "agent", value_name = "USER@HOST[:PORT]")]
+    pub agents: Vec<String>,
+}
+
+const ENV_NEW: &str = "\
+Examples:
+  shopctl env new production --server root@192.0.2.10
+  shopctl env new production --server deploy@node-1 --agent deploy@node-2 --agent deploy@node-3
+  shopctl env new here --server local";
 
 /// Check environment files.
 #[derive(Clone, Debug, Args)]

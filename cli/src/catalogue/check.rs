@@ -29,7 +29,9 @@ pub(super) fn component(
     if all_are_known {
         check.order();
         check.draws();
+        check.reaches();
     }
+    check.objects();
     check.replicas();
     check.files(&component.files, &["files".into()]);
     for (index, task) in component.tasks.iter().enumerate() {
@@ -105,6 +107,34 @@ impl Check<'_> {
                     drawn.setting, drawn.component
                 );
                 self.report(&way, message, "both must be settings that are numbers");
+            }
+        }
+    }
+
+    /// Who is connected to is there, with such a port.
+    fn reaches(&mut self) {
+        let catalogue = self.catalogue;
+        for (name, ports) in &self.component.pod.reaches {
+            let way = ["pod".into(), "reaches".into(), name.as_str().into()];
+            let known = catalogue
+                .get(name.as_str())
+                .map(|component| &component.ports);
+            for port in ports {
+                if known.is_none_or(|known| !known.contains_key(port)) {
+                    let message = format!("there is no component `{name}` with a port `{port}`");
+                    self.report(&way, message, "name a component and some of its `ports`");
+                }
+            }
+        }
+    }
+
+    fn objects(&mut self) {
+        for (index, path) in self.component.pod.objects.iter().enumerate() {
+            let template = self.component.object_template(path);
+            if self.catalogue.templates().get(&template).is_none() {
+                let way = ["pod".into(), "objects".into(), index.into()];
+                let message = format!("there is no template `{template}`");
+                self.report(&way, message, "add the file, or correct its name");
             }
         }
     }

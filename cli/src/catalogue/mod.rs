@@ -6,12 +6,14 @@
 
 mod check;
 mod model;
+mod pod;
 mod program;
 mod templates;
 
 use std::collections::BTreeMap;
 
 pub use model::*;
+pub use pod::{Place, PodFiles, PodSpec};
 pub use program::*;
 pub use templates::{Origin, Template, Templates};
 

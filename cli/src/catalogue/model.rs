@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pod::{Place, PodSpec};
 use super::program::Program;
 use crate::value::{ComponentName, Duration, Quantity};
 
@@ -18,6 +19,9 @@ pub struct Component {
     pub about: String,
     /// Where it stands in the environment file.
     pub kind: ComponentKind,
+    /// Where it can run; absent: everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
     /// Components that it leans on: it is stopped before them. All servers start at once and find each other by
     /// themselves; services start once all servers are ready.
     #[serde(default)]
@@ -71,6 +75,9 @@ pub struct Component {
     /// Commands that run once its instances are ready; each may safely run again.
     #[serde(default)]
     pub tasks: Vec<TaskSpec>,
+    /// How its instances are pods.
+    #[serde(default)]
+    pub pod: PodSpec,
 }
 
 /// Where a component stands in the environment file.
@@ -97,6 +104,10 @@ pub struct PortSpec {
     /// All instances listen on the same port.
     #[serde(default)]
     pub shared: bool,
+    /// The port in a pod, where nobody else is in its way; absent: the first instance's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024))]
+    pub pod: Option<u16>,
     /// What it is for.
     pub about: String,
 }
@@ -131,6 +142,9 @@ pub struct SecretSpec {
     pub name: String,
     /// What it is made of.
     pub kind: SecretKind,
+    /// The Secret that holds it on k3s.
+    #[serde(default = "common", skip_serializing_if = "is_common")]
+    pub object: String,
     /// What keeps it once it was made. Absent: another one may take its place, since whoever uses it is told again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound_to: Option<SecretBond>,
@@ -173,6 +187,9 @@ pub struct FileSpec {
     /// Who may read it; only a file of mode 0600 may hold the value of a secret.
     #[serde(default)]
     pub mode: FileMode,
+    /// Where it is needed; absent: everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub places: Vec<Place>,
 }
 
 /// Who may read a file.
@@ -395,6 +412,14 @@ pub enum TaskMoment {
     /// Once all instances of its component are ready.
     #[default]
     Ready,
+}
+
+fn common() -> String {
+    "common".to_owned()
+}
+
+fn is_common(object: &str) -> bool {
+    object == "common"
 }
 
 fn one() -> u32 {

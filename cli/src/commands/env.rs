@@ -17,6 +17,7 @@ pub(super) fn run(command: &EnvCommand, context: &Context) -> Result<(), Failure
         EnvCommand::List => list(context),
         EnvCommand::Show(args) => show(args, context),
         EnvCommand::Validate(args) => validate(args, context),
+        EnvCommand::New(args) => super::env_new::run(args, context),
         EnvCommand::Schema => print_schema(context),
     }
 }

@@ -5,6 +5,7 @@ mod doctor;
 mod down;
 mod drill;
 mod env;
+mod env_new;
 mod image;
 mod loadtest;
 mod logs;

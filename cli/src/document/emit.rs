@@ -64,6 +64,14 @@ impl Emitter<'_> {
                     way.pop();
                 }
             }
+            Json::String(text) if is_block(text) => {
+                let keep = if text.ends_with('\n') { "" } else { "-" };
+                self.lines.push((format!("{head} |{keep}"), None));
+                for line in text.trim_end_matches('\n').split('\n') {
+                    let indent = if line.is_empty() { 0 } else { depth * 2 + 2 };
+                    self.lines.push((format!("{:indent$}{line}", ""), None));
+                }
+            }
             value => {
                 let note = (self.notes)(way);
                 self.lines.push((format!("{head} {}", inline(value)), note));
@@ -106,6 +114,16 @@ impl Emitter<'_> {
         }
         text
     }
+}
+
+/// Whether a text of several lines can stand as it is: its first line tells the indentation, and its end is one line
+/// break or none.
+fn is_block(text: &str) -> bool {
+    let visible = |c: char| !c.is_control() || c == '\n';
+    text.trim_end_matches('\n').contains('\n')
+        && !text.ends_with("\n\n")
+        && !text.starts_with([' ', '\n', '\t'])
+        && text.chars().all(visible)
 }
 
 /// A scalar, or a list or map of scalars, on one line.
@@ -157,6 +175,19 @@ mod tests {
             emit(&value, &["b"], &notes),
             "b:\n  list: [one, \"2\"] # here\n  x: 1             # here\na: yes\nitems:\n  - k: v\n    l: true\n"
         );
+    }
+
+    #[test]
+    fn a_text_of_several_lines_stands_as_it_is() {
+        for text in ["one\n two\n\nthree\n", "one\ntwo", "one\n\n\ntwo\n"] {
+            let value = json!({"map": {"text": text, "z": 1}});
+            let written = emit(&value, &[], &|_| None);
+            assert!(written.contains("one\n"), "{written}");
+            let parsed = read("file", written.as_bytes()).unwrap();
+            assert_eq!(parsed.root.to_json(), value, "{written}");
+        }
+        let quoted = emit(&json!({"text": " one\ntwo\n\n"}), &[], &|_| None);
+        assert_eq!(quoted, "text: \" one\\ntwo\\n\\n\"\n");
     }
 
     proptest! {

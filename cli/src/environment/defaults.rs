@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::model::{Objectives, Secrets, Seed, Target};
 use super::{Host, Ingress, K3s};
-use crate::catalogue::{Catalogue, Component, ComponentKind};
+use crate::catalogue::{Catalogue, Component, ComponentKind, Place};
 use crate::value::EnvironmentName;
 
 /// The complete file of an environment that asks for nothing, as far as `written` has names of its own.
@@ -14,8 +14,8 @@ pub(super) fn of(catalogue: &Catalogue, name: Option<&EnvironmentName>, written:
         "name": name.map_or("unnamed", EnvironmentName::as_str),
         "target": Target::default(),
         "protected": false,
-        "components": components(catalogue, ComponentKind::Server),
-        "services": components(catalogue, ComponentKind::Service),
+        "components": components(catalogue, ComponentKind::Server, written),
+        "services": components(catalogue, ComponentKind::Service, written),
         "ingress": Ingress::default(),
         "secrets": Secrets::default(),
         "seed": Seed::default(),
@@ -43,15 +43,39 @@ fn hosts(written: &Json) -> Json {
         .collect()
 }
 
-fn components(catalogue: &Catalogue, kind: ComponentKind) -> Map<String, Json> {
+fn components(catalogue: &Catalogue, kind: ComponentKind, written: &Json) -> Map<String, Json> {
+    let place = if is_on_k3s(written) {
+        Place::K3s
+    } else {
+        Place::Local
+    };
+    let asked = written["ingress"]["class"].as_str().map(str::to_owned);
+    let class = asked.unwrap_or_else(|| Ingress::default().class);
     catalogue
         .components()
         .filter(|component| component.kind == kind)
+        // One that cannot run here is there only if it is written, so that this can be said.
+        .filter(|component| {
+            let section = match kind {
+                ComponentKind::Service => "services",
+                ComponentKind::Server | ComponentKind::Tool => "components",
+            };
+            component.runs_on(place) || !written[section][component.name.as_str()].is_null()
+        })
         .map(|component| {
-            (
-                component.name.to_string(),
-                Json::Object(settings(component)),
-            )
+            let mut fields = settings(component);
+            let serves = component.pod.ingress_class.as_ref();
+            if serves.is_some_and(|serves| *serves != class) || !component.runs_on(place) {
+                fields.insert("enabled".to_owned(), json!(false));
+            }
+            if place == Place::K3s {
+                let ports = component.ports.iter();
+                let ports: Map<String, Json> = ports
+                    .map(|(name, port)| (name.clone(), json!(port.pod.unwrap_or(port.first))))
+                    .collect();
+                fields.insert("ports".to_owned(), Json::Object(ports));
+            }
+            (component.name.to_string(), Json::Object(fields))
         })
         .collect()
 }

@@ -77,7 +77,7 @@ impl EnvironmentFile {
         let mut problems: Vec<Problem> = name.err().map(|problem| *problem).into_iter().collect();
         if document.is_complete() {
             problems.extend(check::complete(&document, &complete, catalogue));
-            problems.extend(placement::misplaced(&document, &complete));
+            problems.extend(placement::misplaced(&document, &complete, catalogue));
         }
         document.verdict(problems)?;
         Ok(Self {

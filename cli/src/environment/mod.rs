@@ -13,6 +13,7 @@ mod ingress;
 mod model;
 mod placement;
 mod schema;
+mod starter;
 
 pub use cluster::{Autoscaling, K3s, NodeLoss, Registry, Rollout};
 pub use file::EnvironmentFile;
@@ -20,3 +21,4 @@ pub use hosts::{Connection, Host, HostRole, Sudo};
 pub use ingress::{EntryPort, Ingress, IngressTls, TlsKind};
 pub use model::*;
 pub use schema::schema;
+pub use starter::{HostTextError, read_host, starter};

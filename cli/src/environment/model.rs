@@ -50,6 +50,30 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// The network of the pods.
+    pub fn pod_network(&self) -> &str {
+        let set = self.k3s.config.get("cluster-cidr");
+        let first = set
+            .and_then(serde_json::Value::as_str)
+            .and_then(|networks| networks.split(',').next());
+        first.unwrap_or("10.42.0.0/16")
+    }
+
+    /// The networks of the proxies before the shop whose word about a client's address is taken.
+    pub fn proxy_networks(&self) -> Vec<&str> {
+        let proxied = self.target == Target::K3s && self.ingress.has_class();
+        proxied.then(|| self.pod_network()).into_iter().collect()
+    }
+
+    /// The networks whose addresses stand for many clients: a port of every host hides the addresses of those who
+    /// come through it.
+    pub fn shared_networks(&self) -> Vec<&str> {
+        let hidden = self.target == Target::K3s && !self.ingress.has_class();
+        hidden.then(|| self.pod_network()).into_iter().collect()
+    }
+}
+
 /// Where an environment runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

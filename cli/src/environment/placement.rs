@@ -6,18 +6,26 @@ use super::cluster::OWN_SETTINGS;
 use super::file::Complete;
 use super::ingress::{IngressTls, TlsKind};
 use super::{Connection, Host, HostRole, Target};
+use crate::catalogue::{Catalogue, Place};
 use crate::document::{Document, Node, Problem, Span, Step};
 use crate::value::HostName;
 
 /// Everything that is wrong with where an environment is to run.
-pub(super) fn misplaced(document: &Document, complete: &Complete) -> Vec<Problem> {
+pub(super) fn misplaced(
+    document: &Document,
+    complete: &Complete,
+    catalogue: &Catalogue,
+) -> Vec<Problem> {
     let mut check = Check {
         document,
         problems: Vec::new(),
     };
     check.tls(&complete.ingress.tls);
     match complete.target {
-        Target::Local => check.only_on_k3s(),
+        Target::Local => {
+            check.only_on_k3s();
+            check.elsewhere(catalogue, Place::Local);
+        }
         Target::K3s => {
             check.servers(complete);
             check.addresses(&complete.hosts);
@@ -25,6 +33,7 @@ pub(super) fn misplaced(document: &Document, complete: &Complete) -> Vec<Problem
                 check.host(name, host, complete.hosts.len());
             }
             check.cluster(complete);
+            check.elsewhere(catalogue, Place::K3s);
         }
     }
     check.problems
@@ -83,6 +92,24 @@ impl Check<'_> {
                 message,
                 "remove `autoscaling` and set `replicas`, or write `target: k3s`",
             );
+        }
+    }
+
+    /// Components that do not run where the file says.
+    fn elsewhere(&mut self, catalogue: &Catalogue, place: Place) {
+        for component in catalogue.runnable().filter(|it| !it.runs_on(place)) {
+            let name = component.name.as_str();
+            for section in ["components", "services"] {
+                if let Some(span) = self.place(&[section.into(), name.into()]) {
+                    let (here, there) = match place {
+                        Place::Local => ("local", "k3s"),
+                        Place::K3s => ("k3s", "local"),
+                    };
+                    let message = format!("there is no `{name}` with `target: {here}`");
+                    let fix = format!("remove it, or write `target: {there}`");
+                    self.report(Some(span), message, fix);
+                }
+            }
         }
     }
 

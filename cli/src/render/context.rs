@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+/// Where a pod finds its secrets.
+pub(super) const POD_SECRETS: &str = "/etc/shop/secrets";
+/// Where a pod finds its files.
+pub(super) const POD_CONFIG: &str = "/etc/shop/config";
+
 /// Where an environment lives: what only its target knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -19,6 +24,8 @@ pub struct Place {
     pub networks: Vec<String>,
     /// The programs that were found, by the name that templates know them by.
     pub programs: BTreeMap<String, ProgramFile>,
+    /// Whether instances are pods, each with an address and a file system of its own.
+    pub in_pods: bool,
 }
 
 /// A program as it was found.
@@ -31,6 +38,26 @@ pub struct ProgramFile {
 }
 
 impl Place {
+    /// Inside of a pod. Programs are found by their names there.
+    pub fn pods(programs: impl IntoIterator<Item = String>) -> Self {
+        let by_name = |name: String| {
+            let file = ProgramFile {
+                path: name.clone(),
+                fingerprint: String::new(),
+            };
+            (name, file)
+        };
+        Self {
+            state_dir: "/var/lib/shop".to_owned(),
+            run_dir: "/run/shop".to_owned(),
+            secrets_dir: POD_SECRETS.to_owned(),
+            listen: "0.0.0.0".to_owned(),
+            networks: vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()],
+            programs: programs.into_iter().map(by_name).collect(),
+            in_pods: true,
+        }
+    }
+
     /// The folder of an instance.
     pub(super) fn instance_dir(&self, instance: &str) -> String {
         format!("{}/instances/{instance}", self.state_dir)
@@ -60,6 +87,12 @@ pub(super) struct EnvironmentContext<'a> {
     pub target: crate::environment::Target,
     pub admin_email: &'a str,
     pub ingress_host: &'a str,
+    /// The Secret with the certificate of the way in, where TLS ends in the cluster.
+    pub tls_secret: Option<&'a str>,
+    /// The networks of our own proxies before the shop.
+    pub proxies: Vec<&'a str>,
+    /// The networks whose addresses stand for many clients, because the cluster hides theirs.
+    pub shared_addresses: Vec<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +109,8 @@ pub(super) struct ComponentContext<'a> {
 pub(super) struct InstanceContext {
     pub name: String,
     pub ordinal: u32,
+    /// Whether its files are those of many pods, none of which they can name.
+    pub shared: bool,
     pub host: String,
     pub ports: BTreeMap<String, u16>,
     pub listen: String,

@@ -24,6 +24,10 @@ impl<'a> Engine<'a> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_syntax(syntax());
+        // Each is compiled once, however many instances have it.
+        let known = templates.clone();
+        environment
+            .set_loader(move |path| Ok(known.get(path).map(|template| template.text.to_string())));
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.add_filter("quoted", |text: &str| double_quoted(text));
         environment.add_filter("pgquote", |text: &str| postgres_quoted(text));
@@ -64,7 +68,10 @@ impl<'a> Engine<'a> {
                 component: component.to_owned(),
                 template: path.to_owned(),
             })?;
-        self.text(path, &source.text, context)
+        self.environment
+            .get_template(path)
+            .and_then(|template| template.render(Serde(context)))
+            .map_err(|error| failure(path, &error, &source.text))
     }
 
     /// Fills in a template that stands inside of another file, such as an argument of a command.
@@ -76,11 +83,15 @@ impl<'a> Engine<'a> {
     ) -> Result<String, RenderError> {
         self.environment
             .render_named_str(name, source, Serde(context))
-            .map_err(|error| RenderError::Template {
-                template: name.to_owned(),
-                line: error.line(),
-                reason: reason(&error, source),
-            })
+            .map_err(|error| failure(name, &error, source))
+    }
+}
+
+fn failure(template: &str, error: &minijinja::Error, source: &str) -> RenderError {
+    RenderError::Template {
+        template: template.to_owned(),
+        line: error.line(),
+        reason: reason(error, source),
     }
 }
 

@@ -23,6 +23,16 @@ pub enum RenderError {
         /// What is wrong.
         reason: String,
     },
+    /// What came out is not an object that a cluster takes.
+    #[error("failed to read {object}, rendered from templates/{template}: {reason}")]
+    Object {
+        /// The template, relative to `templates/`.
+        template: String,
+        /// The object, as in `deployment/order`.
+        object: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// What came out is not a document of its kind.
     #[error(
         "failed to read {document} of {instance}, rendered from templates/{template}, as {syntax}: {reason}"
@@ -49,6 +59,9 @@ impl RenderError {
                 "a template sees `environment`, `component`, `instance`, `components`, `programs`, `shop`, and the \
                  `secrets` that its component.yaml names (their values only in files of mode 0600)"
                     .to_owned(),
+            ),
+            Self::Object { reason, .. } if reason.contains("unknown field") => Some(
+                "correct the field's name or its place; `kubectl explain` of the kind lists what there is".to_owned(),
             ),
             Self::Document { .. } => {
                 Some("`shopctl render --out-dir DIR` of the last good templates shows what it should look like".to_owned())

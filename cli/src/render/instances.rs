@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::context::{
-    ComponentContext, Context, EnvironmentContext, InstanceContext, PeerContext, PeersContext,
-    Place, SecretContext, ShopContext, StateContext,
+    self, ComponentContext, Context, EnvironmentContext, InstanceContext, POD_CONFIG, PeerContext,
+    PeersContext, SecretContext, ShopContext, StateContext,
 };
 use super::engine::Engine;
 use super::output::{
     RenderedFile, RenderedInstance, RenderedProbe, RenderedTask, fingerprint_of_secrets,
 };
 use super::{RenderError, Secret, SecretSet};
-use crate::catalogue::{Catalogue, Component, ComponentKind, FileMode, FileSpec, ProbeSpec};
+use crate::catalogue::{
+    Catalogue, Component, ComponentKind, FileMode, FileSpec, Place, PodFiles, ProbeSpec,
+};
 use crate::environment::{ComponentSettings, Environment, Target};
 use crate::value::ComponentName;
 
@@ -23,7 +25,7 @@ pub struct RenderInput<'a> {
     /// What each component is, and its templates.
     pub catalogue: &'a Catalogue,
     /// Where it all lives.
-    pub place: &'a Place,
+    pub place: &'a context::Place,
     /// The secrets' values and files.
     pub secrets: &'a SecretSet,
     /// The version of the shop's own programs, and the commit that they were built from.
@@ -32,18 +34,14 @@ pub struct RenderInput<'a> {
 
 /// Renders all instances, or says everything that is wrong with their templates.
 pub fn render(input: &RenderInput<'_>) -> Result<Vec<RenderedInstance>, Vec<RenderError>> {
-    let renderer = Renderer {
-        input,
-        engine: Engine::new(input.catalogue.templates()),
-        peers: peers(input),
-    };
+    let renderer = Renderer::new(input);
     let mut instances = Vec::new();
     let mut errors = Vec::new();
     for (name, settings) in input.environment.enabled() {
         let Some(component) = input.catalogue.get(name.as_str()) else {
             continue;
         };
-        for ordinal in 0..settings.replicas {
+        for ordinal in 0..file_sets(input, component, settings.replicas) {
             match renderer.instance(component, settings, ordinal) {
                 Ok(instance) => instances.push(instance),
                 // The other instances have the same templates and the same mistakes.
@@ -61,14 +59,23 @@ pub fn render(input: &RenderInput<'_>) -> Result<Vec<RenderedInstance>, Vec<Rend
     }
 }
 
-struct Renderer<'a> {
-    input: &'a RenderInput<'a>,
-    engine: Engine<'a>,
-    peers: BTreeMap<String, PeersContext>,
+/// Fills in templates for one input.
+pub(super) struct Renderer<'a> {
+    pub(super) input: &'a RenderInput<'a>,
+    pub(super) engine: Engine<'a>,
+    pub(super) peers: BTreeMap<String, PeersContext>,
 }
 
-impl Renderer<'_> {
-    fn instance(
+impl<'a> Renderer<'a> {
+    pub(super) fn new(input: &'a RenderInput<'a>) -> Self {
+        Self {
+            input,
+            engine: Engine::new(input.catalogue.templates()),
+            peers: peers(input),
+        }
+    }
+
+    pub(super) fn instance(
         &self,
         component: &Component,
         settings: &ComponentSettings,
@@ -159,7 +166,25 @@ impl Renderer<'_> {
         errors: &mut Vec<RenderError>,
     ) -> Vec<RenderedFile> {
         let mut rendered = Vec::with_capacity(files.len());
+        let place = if self.input.place.in_pods {
+            Place::K3s
+        } else {
+            Place::Local
+        };
+        // On one machine whoever may read a file is said by its mode. In a cluster a private file without a secret in
+        // it is no Secret, so that its changes can be shown.
+        let tells_nothing = |file: &FileSpec| {
+            let template = format!("{}/{}", component.name, file.template);
+            place == Place::K3s
+                && self
+                    .engine
+                    .file(component.name.as_str(), &template, public)
+                    .is_ok()
+        };
         for file in files {
+            if !file.places.is_empty() && !file.places.contains(&place) {
+                continue;
+            }
             let template = format!("{}/{}", component.name, file.template);
             let context = if file.mode == FileMode::Private {
                 private
@@ -184,6 +209,7 @@ impl Renderer<'_> {
                     path: file.path.clone(),
                     mode: file.mode,
                     content: text,
+                    confidential: file.mode == FileMode::Private && !tells_nothing(file),
                 }),
                 Err(error) => errors.push(error),
             }
@@ -251,6 +277,9 @@ impl Renderer<'_> {
                 target: input.environment.target,
                 admin_email: &input.environment.secrets.admin_email,
                 ingress_host: &input.environment.ingress.host,
+                tls_secret: input.environment.ingress.tls_secret(),
+                proxies: input.environment.proxy_networks(),
+                shared_addresses: input.environment.shared_networks(),
             },
             component: ComponentContext {
                 name: component.name.as_str(),
@@ -328,14 +357,18 @@ pub(super) fn instance_name(component: &ComponentName, ordinal: u32) -> String {
 }
 
 fn instance_context(
-    place: &Place,
+    place: &context::Place,
     component: &Component,
     settings: &ComponentSettings,
     ordinal: u32,
 ) -> InstanceContext {
     let name = instance_name(&component.name, ordinal);
+    if place.in_pods {
+        return pod_context(place, component, settings, ordinal, name);
+    }
     let folder = place.instance_dir(&name);
     InstanceContext {
+        shared: false,
         host: place.listen.clone(),
         ports: ports(component, settings, ordinal),
         listen: place.listen.clone(),
@@ -345,6 +378,51 @@ fn instance_context(
         run_dir: format!("{}/{name}", place.run_dir),
         ordinal,
         name,
+    }
+}
+
+/// An instance that is a pod. Pods that read the same files are one instance to everybody: their Service.
+fn pod_context(
+    place: &context::Place,
+    component: &Component,
+    settings: &ComponentSettings,
+    ordinal: u32,
+    own_name: String,
+) -> InstanceContext {
+    let shared = component.pod.files == PodFiles::Shared;
+    let name = if shared {
+        component.name.to_string()
+    } else {
+        own_name
+    };
+    let host = component.pod.host.as_ref();
+    InstanceContext {
+        shared,
+        ordinal,
+        host: host.map_or_else(
+            || component.name.to_string(),
+            |host| host.replace("{instance}", &name),
+        ),
+        ports: settings.ports.clone(),
+        listen: place.listen.clone(),
+        networks: place.networks.clone(),
+        data_dir: format!("{}/data", place.state_dir),
+        config_dir: if shared {
+            POD_CONFIG.to_owned()
+        } else {
+            format!("{POD_CONFIG}/{name}")
+        },
+        run_dir: place.run_dir.clone(),
+        name,
+    }
+}
+
+/// How many sets of files a component has.
+pub(super) fn file_sets(input: &RenderInput<'_>, component: &Component, replicas: u32) -> u32 {
+    if input.place.in_pods && component.pod.files == PodFiles::Shared {
+        replicas.min(1)
+    } else {
+        replicas
     }
 }
 
@@ -391,7 +469,7 @@ fn peers(input: &RenderInput<'_>) -> BTreeMap<String, PeersContext> {
         .enabled()
         .filter_map(|(name, settings)| Some((name, settings, input.catalogue.get(name.as_str())?)))
         .map(|(name, settings, component)| {
-            let instances = (0..settings.replicas)
+            let instances = (0..file_sets(input, component, settings.replicas))
                 .map(|ordinal| instance_context(input.place, component, settings, ordinal))
                 .map(|instance| PeerContext {
                     name: instance.name,

@@ -50,6 +50,8 @@ pub struct RenderedFile {
     pub mode: FileMode,
     /// What is in it.
     pub content: String,
+    /// Whether the value of a secret is in it.
+    pub confidential: bool,
 }
 
 /// How to ask an instance how it is.

@@ -24,7 +24,6 @@ pub fn export(
     folder: &LocalFolder,
     out_dir: &Path,
 ) -> Result<usize, LocalError> {
-    let before = written_before(out_dir)?;
     let secrets = placeholder_secrets(folder, environment, catalogue);
     let place = folder.place(programs(environment, catalogue, folder)?);
     let instances = render(&RenderInput {
@@ -35,11 +34,16 @@ pub fn export(
         version: (env!("CARGO_PKG_VERSION"), crate::COMMIT),
     })
     .map_err(LocalError::Render)?;
-    let files = files(&instances);
+    export_files(out_dir, &files(&instances))
+}
+
+/// Writes files into a folder by the same rules.
+pub fn export_files(out_dir: &Path, files: &BTreeMap<String, String>) -> Result<usize, LocalError> {
+    let before = written_before(out_dir)?;
     // The list goes first: a run that is killed leaves a folder that the next one knows.
     let names: BTreeSet<&String> = files.keys().chain(&before).collect();
     write_list(out_dir, &names)?;
-    for (name, content) in &files {
+    for (name, content) in files {
         let path = out_dir.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(|error| LocalError::write(parent, error))?;

@@ -119,6 +119,7 @@ impl LocalFolder {
             listen: "127.0.0.1".to_owned(),
             networks: vec!["127.0.0.1/32".to_owned()],
             programs,
+            in_pods: false,
         }
     }
 

@@ -39,7 +39,7 @@ mod work;
 
 pub use down::down;
 pub use error::LocalError;
-pub use export::export;
+pub use export::{export, export_files};
 pub use fault::{Strike, Struck, Victim, wake};
 pub use folder::LocalFolder;
 pub use holders::{Occupied, PortUse, occupied};
