@@ -44,9 +44,19 @@ fn binary() -> Option<PathBuf> {
     found.pop()
 }
 
+/// Runs a program until standard input is at its end, which is when the process at its other end has ended, however it
+/// did. k3s starts itself anew from another thread, which loses the signal that the kernel sends to orphans.
+const UNTIL_ORPHANED: &str = r#"
+exec 3<&0
+"$@" </dev/null 3<&- &
+server=$!
+(read -r _ <&3; kill -KILL $server 2>/dev/null) &
+wait $server
+"#;
+
 #[expect(
     clippy::zombie_processes,
-    reason = "it lives as long as this process, and the kernel ends it"
+    reason = "it lives as long as this process, and the shell around it ends it"
 )]
 fn start(binary: &Path) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("api-server");
@@ -56,9 +66,9 @@ fn start(binary: &Path) -> PathBuf {
     let kubeconfig = folder.join("kubeconfig");
     let _ = fs::remove_file(&kubeconfig);
     let log = folder.join("log");
-    let mut command = Command::new("setpriv");
+    let mut command = Command::new("sh");
     command
-        .args(["--pdeathsig", "KILL", "--"])
+        .args(["-c", UNTIL_ORPHANED, "sh"])
         .arg(binary)
         .args(["server", "--disable-agent", "--disable-helm-controller"])
         .args(["--disable-cloud-controller", "--disable-network-policy"])
@@ -74,12 +84,14 @@ fn start(binary: &Path) -> PathBuf {
         .arg(&folder)
         .arg("--write-kubeconfig")
         .arg(&kubeconfig)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(fs::File::create(&log).unwrap())
         .stderr(Stdio::from(
             fs::OpenOptions::new().append(true).open(&log).unwrap(),
         ));
-    let mut child = spawn_for_life(command);
+    let mut child = command.spawn().unwrap();
+    // Open as long as this process lives.
+    std::mem::forget(child.stdin.take());
     let deadline = Instant::now() + Duration::from_secs(90);
     while !answers(&kubeconfig) {
         if let Some(status) = child.try_wait().unwrap() {
@@ -93,20 +105,6 @@ fn start(binary: &Path) -> PathBuf {
         std::thread::sleep(Duration::from_millis(200));
     }
     kubeconfig
-}
-
-/// Starts a process that the kernel kills when this one ends. It does so when the thread ends that started it, so that
-/// thread never does.
-fn spawn_for_life(mut command: Command) -> Child {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let child = command.spawn().unwrap();
-        sender.send(child).unwrap();
-        loop {
-            std::thread::park();
-        }
-    });
-    receiver.recv().unwrap()
 }
 
 /// Whether the API server answers and has made what every namespace needs.
