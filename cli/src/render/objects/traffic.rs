@@ -32,17 +32,21 @@ pub(super) fn policies(
 }
 
 fn policy(name: &str, ingress: &[Json], egress: &[Json]) -> Json {
-    json!({
+    let mut policy = json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": { "name": name },
         "spec": {
             "podSelector": pods([name]),
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
             "egress": egress,
         },
-    })
+    });
+    // Nothing comes in either way, but a cluster drops an empty list, and it would differ for ever.
+    if !ingress.is_empty() {
+        policy["spec"]["ingress"] = json!(ingress);
+    }
+    policy
 }
 
 /// Pods of some components, or of a task.
