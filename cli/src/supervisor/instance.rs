@@ -382,7 +382,7 @@ impl Keeper {
 
     /// Kills a process and waits until it is gone: a second one must not start beside it.
     async fn kill(&self, process: &Process) {
-        process.kill();
+        process.kill_with_descendants();
         while !process.exited_within(KILL_PATIENCE).await {
             let state = process.kernel_state().unwrap_or('?');
             let note = format_args!(
@@ -391,7 +391,7 @@ impl Keeper {
             )
             .to_string();
             self.journal.note(&self.name, note);
-            process.kill();
+            process.kill_with_descendants();
         }
     }
 

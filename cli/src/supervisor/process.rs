@@ -118,13 +118,19 @@ impl Process {
         self.send(Signal::CONT);
     }
 
-    /// Ends it, what is left of its process group, and its descendants in groups of their own: those of a Postgres look
-    /// after themselves, but not when they are stopped, and then the next one could not use its memory.
+    /// Ends it and what is left of its process group.
     pub(super) fn kill(&self) {
-        // A parent that is dead has no children any more.
-        let descendants = self.identity.descendants();
         self.send(Signal::KILL);
         self.sweep_group();
+    }
+
+    /// Ends it with all of its descendants, also those in groups of their own: the ones of a Postgres look after
+    /// themselves, but not when they are stopped, and then the next one could not use its memory. Never meant for a
+    /// supervisor, whose descendants are the shop.
+    pub(super) fn kill_with_descendants(&self) {
+        // A parent that is dead has no children any more.
+        let descendants = self.identity.descendants();
+        self.kill();
         for descendant in descendants {
             if let Ok(Some(process)) = Self::of_record(descendant) {
                 process.send(Signal::KILL);
@@ -246,7 +252,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         assert!(!group_members(process.pid()).contains(&child.pid));
-        process.kill();
+        process.kill_with_descendants();
         process.exited().await;
         while child.is_alive() {
             assert!(Instant::now() < deadline, "the stopped child still lives");

@@ -374,7 +374,8 @@ async fn a_wait_that_is_too_long_names_the_object_and_what_it_saw_last() {
     let error = wait_ready(&awaiting, [key], &Unobserved).await.unwrap_err();
     let told = error.to_string();
     assert!(
-        told.starts_with("failed to wait for deployment/order: 0 of 1 pods are ready; order-"),
+        told.starts_with("failed to wait for deployment/order: 0 of 1 pods are ")
+            && told.contains("; order-"),
         "{told}"
     );
     assert!(told.contains("Unschedulable"), "{told}");
