@@ -267,7 +267,7 @@ async fn what_left_the_manifests_is_pruned_and_secrets_and_claims_stay() {
     let claim = shop.object(
         "v1",
         "PersistentVolumeClaim",
-        "data-redis-0",
+        "data-of-before",
         &json!({"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}),
     );
     let request = kube::core::Request::new("/api/v1/namespaces/pruned/persistentvolumeclaims")
@@ -276,8 +276,11 @@ async fn what_left_the_manifests_is_pruned_and_secrets_and_claims_stay() {
             serde_json::to_vec(&claim).unwrap(),
         )
         .unwrap();
-    // The StatefulSet's controller may have been faster; it is the same claim then.
-    let _ = shop.cluster.client().request::<Value>(request).await;
+    shop.cluster
+        .client()
+        .request::<Value>(request)
+        .await
+        .unwrap();
     let kept = [shop.namespace(), shop.config("x")];
     let sight = look(&shop.cluster, shop.name, &kept).await.unwrap();
     let keys = sight.wanted_keys();
