@@ -39,13 +39,7 @@ pub async fn carry_out(
             .filter_map(|object| deed_of(object).map(|(key, deed)| (object, key, deed)))
             .map(|(object, key, deed)| async move {
                 let step = format!("{} {key}", verb(deed));
-                observer.started(&*step);
-                let outcome = make(cluster, object, deed, force).await;
-                match &outcome {
-                    Ok(()) => observer.done(step, true),
-                    Err(error) => observer.failed(step, error.to_string()),
-                }
-                outcome
+                observed(observer, step, make(cluster, object, deed, force)).await
             });
         // Those under way are waited for: what is dropped in the midst may or may not have happened.
         let outcomes: Vec<Result<(), ClusterError>> =
@@ -53,6 +47,21 @@ pub async fn carry_out(
         outcomes.into_iter().collect::<Result<(), _>>()?;
     }
     Ok(())
+}
+
+/// Does something as a step that observers see.
+async fn observed(
+    observer: &dyn Observer,
+    step: String,
+    work: impl Future<Output = Result<(), ClusterError>>,
+) -> Result<(), ClusterError> {
+    observer.started(&*step);
+    let outcome = work.await;
+    match &outcome {
+        Ok(()) => observer.done(step, true),
+        Err(error) => observer.failed(step, error.to_string()),
+    }
+    outcome
 }
 
 fn verb(deed: Deed) -> &'static str {
@@ -126,18 +135,11 @@ pub async fn remove(
             let Some(key) = ObjectKey::of(object) else {
                 return Ok(());
             };
-            let step = format!("remove {key}");
-            observer.started(&*step);
-            let outcome = async {
+            let removal = async {
                 cluster.delete(object).await?;
                 wait_gone(cluster, &key).await
-            }
-            .await;
-            match &outcome {
-                Ok(()) => observer.done(step, true),
-                Err(error) => observer.failed(step, error.to_string()),
-            }
-            outcome
+            };
+            observed(observer, format!("remove {key}"), removal).await
         });
         let outcomes: Vec<Result<(), ClusterError>> =
             stream::iter(work).buffered(AT_ONCE).collect().await;

@@ -16,17 +16,6 @@ use crate::report::{Finding, Side};
 /// The fewest runs of a scenario, on either side, that say something.
 const FEWEST: usize = 4;
 
-/// The figures that are compared.
-const COMPARED: [Figure; 7] = [
-    Figure::Detected,
-    Figure::Promoted,
-    Figure::Writable,
-    Figure::FirstOrder,
-    Figure::SteadyAgain,
-    Figure::OrderGap,
-    Figure::FailedOrders,
-];
-
 /// What two reports of drills differ in. The second is compared with the first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,7 +84,7 @@ pub fn compare_drills(before: &DrillReport, after: &DrillReport) -> ComparingDri
         .scenarios
         .iter()
         .flat_map(|scenario| {
-            COMPARED
+            Figure::MAIN
                 .into_iter()
                 .filter_map(|figure| change(&scenario.scenario, figure, before, after))
         })

@@ -13,7 +13,8 @@ use uuid::Uuid;
 use super::answer::Heard;
 use super::history::{Action, Operation, Outcome, Record, Settlement, Told};
 use super::journal::Journal;
-use super::stage::{Account, Customer, SaleStage, Stage};
+use super::stage::{Customer, SaleStage, Stage};
+use crate::shop::test_data::Account;
 use crate::shop::{Request, Shop};
 
 /// How long a customer waits for an answer.

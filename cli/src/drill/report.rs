@@ -163,19 +163,6 @@ pub struct Spread {
     pub max: u64,
 }
 
-/// The figures that are summed up over runs.
-const SUMMED_UP: [Figure; 9] = [
-    Figure::Detected,
-    Figure::Promoted,
-    Figure::Writable,
-    Figure::FirstOrder,
-    Figure::SteadyAgain,
-    Figure::OrderGap,
-    Figure::FailedOrders,
-    Figure::FailedReads,
-    Figure::FailedLogins,
-];
-
 impl DrillReport {
     /// Makes the report of histories; each comes with the name of its file.
     pub fn assemble(origin: DrillFacts, histories: &[(String, History)]) -> Self {
@@ -421,7 +408,7 @@ fn summary(scenario: &str, runs: &[&DrillRun]) -> ScenarioSummary {
         violations,
         violation_bound: (violations == 0 && judged > 0)
             .then(|| 1.0 - 0.05_f64.powf(1.0 / judged as f64)),
-        figures: SUMMED_UP
+        figures: Figure::ALL
             .into_iter()
             .filter_map(|figure| {
                 let measured = runs

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::StatusCode;
-use serde_json::json;
 use shop_token::Role;
 use uuid::Uuid;
 
 use super::history::ProductStock;
-use crate::shop::{Request, Shop, ShopError, test_data};
+use crate::shop::test_data::Account;
+use crate::shop::{Shop, ShopError, test_data};
 
 /// What the tags of all drills begin with.
 pub(super) const TAG_PREFIX: &str = "drill-";
@@ -33,12 +32,6 @@ const TOKEN_LIFETIME: Duration = Duration::from_hours(1);
 pub(super) struct Customer {
     pub(super) id: Uuid,
     pub(super) token: String,
-}
-
-/// Somebody who logs in.
-pub(super) struct Account {
-    pub(super) email: String,
-    pub(super) password: String,
 }
 
 /// A product in a sale, and who orders it.
@@ -145,20 +138,8 @@ impl Stage {
         };
         let mut accounts = Vec::new();
         for number in 0..ACCOUNTS {
-            let account = Account {
-                email: format!("{tag}-{number}@drill.test"),
-                password: format!("correct horse {}", Uuid::new_v4()),
-            };
-            let body = json!({"email": account.email, "password": account.password});
-            let request = Request::post("/api/auth/register", body).token(admin);
-            let answer = shop.ask(&request).await?;
-            test_data::expect(
-                "register a customer",
-                &request,
-                &answer,
-                StatusCode::CREATED,
-            )?;
-            accounts.push(account);
+            let email = format!("{tag}-{number}@drill.test");
+            accounts.push(test_data::register(shop, admin, email).await?);
         }
         Ok(Self {
             tag: tag.to_owned(),

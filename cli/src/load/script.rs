@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use super::error::LoadError;
 use super::plan::{GRACE, LoadPlan, PATIENCE};
-use super::stage::{Account, Stage};
+use super::stage::Stage;
 use crate::catalogue::Templates;
 use crate::environment::LoadKind;
 use crate::render::render_text;
+use crate::shop::test_data::Account;
 
 /// The component whose templates the scripts are.
 pub(super) const COMPONENT: &str = "loadtest";

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use reqwest::StatusCode;
-use serde::Serialize;
-use serde_json::json;
 use shop_token::{Issuer, Role};
 use uuid::Uuid;
 
 use super::generator::Expected;
 use super::plan::{GRACE, LoadPlan};
 use crate::environment::LoadKind;
+use crate::shop::test_data::Account;
 use crate::shop::{Request, Shop, ShopError, test_data};
 
 /// What the tags of all load tests begin with.
@@ -44,13 +43,6 @@ pub(super) struct Stage {
     /// Accounts to log in with.
     pub(super) accounts: Vec<Account>,
     admin: String,
-}
-
-/// Somebody who logs in.
-#[derive(Serialize)]
-pub(super) struct Account {
-    email: String,
-    password: String,
 }
 
 impl Stage {
@@ -131,20 +123,8 @@ impl Stage {
     async fn register(&self, plan: &LoadPlan, shop: &Shop) -> Result<Vec<Account>, ShopError> {
         stream::iter(1..=accounts(plan))
             .map(async |number| {
-                let account = Account {
-                    email: format!("{}-{number}@load.test", self.tag),
-                    password: format!("correct horse {}", Uuid::new_v4()),
-                };
-                let body = json!({"email": account.email, "password": account.password});
-                let request = Request::post("/api/auth/register", body).token(&self.admin);
-                let answer = shop.ask(&request).await?;
-                test_data::expect(
-                    "register a customer",
-                    &request,
-                    &answer,
-                    StatusCode::CREATED,
-                )?;
-                Ok(account)
+                let email = format!("{}-{number}@load.test", self.tag);
+                test_data::register(shop, &self.admin, email).await
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()

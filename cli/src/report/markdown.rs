@@ -142,11 +142,11 @@ fn drill(report: &DrillReport) -> String {
             run.run.to_string(),
             run.verdict.to_string(),
         ];
-        row.extend(DRILL_COLUMNS.map(|figure| of_run(run, figure)));
+        row.extend(Figure::MAIN.map(|figure| of_run(run, figure)));
         row
     });
     let mut heads = vec!["scenario", "run", "verdict"];
-    heads.extend(DRILL_COLUMNS.map(words));
+    heads.extend(Figure::MAIN.map(words));
     table(&mut text, "Runs", &heads, rows);
     let rows = report.scenarios.iter().flat_map(|scenario| {
         scenario.figures.iter().map(move |(figure, spread)| {
@@ -179,17 +179,6 @@ fn drill(report: &DrillReport) -> String {
     );
     text
 }
-
-/// The figures of a run that stand in its row.
-const DRILL_COLUMNS: [Figure; 7] = [
-    Figure::Detected,
-    Figure::Promoted,
-    Figure::Writable,
-    Figure::FirstOrder,
-    Figure::SteadyAgain,
-    Figure::OrderGap,
-    Figure::FailedOrders,
-];
 
 fn table(text: &mut String, title: &str, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     let rows: Vec<Vec<String>> = rows

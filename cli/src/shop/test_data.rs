@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -79,6 +80,33 @@ pub async fn make_product(
     let action = format!("make the product {}", product.sku);
     expect(&action, &request, &answer, StatusCode::CREATED)?;
     id_of(&action, &request, &answer)
+}
+
+/// Somebody who logs in. Without `Debug`: a password is shown to nobody.
+#[derive(Serialize)]
+pub struct Account {
+    /// Who.
+    pub email: String,
+    /// What only a test of this run knows.
+    pub password: String,
+}
+
+/// Registers somebody for the test that the administrator's token belongs to.
+pub async fn register(shop: &Shop, admin: &str, email: String) -> Result<Account, ShopError> {
+    let account = Account {
+        email,
+        password: format!("correct horse {}", Uuid::new_v4()),
+    };
+    let body = json!({"email": account.email, "password": account.password});
+    let request = Request::post("/api/auth/register", body).token(admin);
+    let answer = shop.ask(&request).await?;
+    expect(
+        "register a customer",
+        &request,
+        &answer,
+        StatusCode::CREATED,
+    )?;
+    Ok(account)
 }
 
 /// The terms of a sale that began a moment ago. A clock that cannot be written gives a sale that no shop accepts.

@@ -120,6 +120,32 @@ pub enum Figure {
     FailedLogins,
 }
 
+impl Figure {
+    /// All of them, in the order in which they come about.
+    pub const ALL: [Self; 9] = [
+        Self::Detected,
+        Self::Promoted,
+        Self::Writable,
+        Self::FirstOrder,
+        Self::SteadyAgain,
+        Self::OrderGap,
+        Self::FailedOrders,
+        Self::FailedReads,
+        Self::FailedLogins,
+    ];
+
+    /// Those that people ask for first: the times, and the orders that failed.
+    pub const MAIN: [Self; 7] = [
+        Self::Detected,
+        Self::Promoted,
+        Self::Writable,
+        Self::FirstOrder,
+        Self::SteadyAgain,
+        Self::OrderGap,
+        Self::FailedOrders,
+    ];
+}
+
 /// A part of a run begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
