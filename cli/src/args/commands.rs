@@ -25,7 +25,7 @@ pub enum Command {
     Down(DownArgs),
     /// Show what runs, and how well
     #[command(after_help = STATUS)]
-    Status,
+    Status(StatusArgs),
     /// Show what the shop's processes write
     #[command(after_help = LOGS)]
     Logs(LogsArgs),
@@ -61,6 +61,7 @@ pub enum Command {
 }
 
 /// Bring the shop up.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Clone, Debug, Args)]
 pub struct UpArgs {
     /// When another `up`, `down` or `smoke` is at work: fail at once, instead of waiting for it
@@ -69,6 +70,27 @@ pub struct UpArgs {
     /// Leave out the smoke test at the end
     #[arg(long)]
     pub no_smoke: bool,
+    /// On a cluster: remove what the environment does not want any more without asking
+    #[arg(short, long)]
+    pub yes: bool,
+    /// On a cluster: take back fields that somebody else set to something else
+    #[arg(long)]
+    pub force_conflicts: bool,
+}
+
+const PLAN: &str = "\
+Examples:
+  shopctl plan                    what `shopctl up` would do on this machine
+  shopctl plan -e single-node     hosts and objects of a cluster, and every field that would change
+  shopctl plan -o json | jq '.objects.changes[] | select(.deed != \"keep\")'
+Exit code 0: there is nothing to do; 4: there is.";
+
+/// Show what runs.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// On a cluster: where the time of the last run went
+    #[arg(long)]
+    pub timings: bool,
 }
 
 const UP: &str = "\
@@ -78,18 +100,16 @@ Examples:
   shopctl up                      again: changes only what differs, which is nothing
 Ctrl-C ends it cleanly, and the next `up` goes on; a second Ctrl-C ends it where it is.";
 
-const PLAN: &str = "\
-Examples:
-  shopctl plan                    what `shopctl up` would do, step by step
-  shopctl plan -o json | jq '.steps[] | select(.needed)'
-Exit code 0: there is nothing to do; 4: there is.";
-
 /// Stop the shop.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Clone, Debug, Args)]
 pub struct DownArgs {
     /// Also delete its data and secrets: asks first
     #[arg(long)]
     pub purge: bool,
+    /// Also remove k3s from its hosts, with all data and secrets: asks first
+    #[arg(long)]
+    pub cluster: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

@@ -1,8 +1,9 @@
 //! Stops the shop, and deletes what it kept if that was asked for.
 
-use super::Context;
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
 use crate::args::DownArgs;
+use crate::environment::Target;
 use crate::target::local::{self, LockPatience};
 use crate::ui::{ExitCode, Failure};
 
@@ -10,7 +11,15 @@ use crate::ui::{ExitCode, Failure};
 pub(super) fn run(args: &DownArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
-    local_only(environment)?;
+    if environment.target == Target::K3s {
+        return k3s::down(args, context, &loaded);
+    }
+    if args.cluster {
+        return Err(
+            Failure::new("failed to remove k3s: this shop runs on no cluster")
+                .exit(ExitCode::Usage),
+        );
+    }
     let folder = local_folder(context, environment)?;
     let patience = LockPatience::of(args.no_wait);
     let observer = context.ui.observer();

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Context;
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
 use crate::args::LogsArgs;
 use crate::document::nearest;
+use crate::environment::Target;
 use crate::supervisor::{LogReader, LogSource, StateFolder, SupervisorError, log_sources};
 use crate::ui::{ExitCode, Failure, OutputFormat, SourcedLines};
 
@@ -32,9 +33,11 @@ struct Reading<'a> {
 
 /// Shows what processes write.
 pub(super) fn run(args: &LogsArgs, context: &Context) -> Result<(), Failure> {
-    let environment = context.load()?;
-    let environment = environment.file.environment();
-    local_only(environment)?;
+    let loaded = context.load()?;
+    let environment = loaded.file.environment();
+    if environment.target == Target::K3s {
+        return k3s::logs(args, context, &loaded);
+    }
     let folder = local_folder(context, environment)?;
     let folder = folder.names();
     let mut sources = chosen(folder, &args.components)?;

@@ -7,6 +7,7 @@ mod drill;
 mod env;
 mod env_new;
 mod image;
+mod k3s;
 mod loadtest;
 mod logs;
 mod overview;
@@ -93,7 +94,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Up(args)) => up::run(&args, context),
         Some(Command::Down(args)) => down::run(&args, context),
         Some(Command::Plan) => plan::run(context),
-        Some(Command::Status) => status::run(context),
+        Some(Command::Status(args)) => status::run(&args, context),
         Some(Command::Logs(args)) => logs::run(&args, context),
         Some(Command::Smoke(args)) => smoke::run(&args, context),
         Some(Command::Loadtest(args)) => loadtest::run(&args, context),

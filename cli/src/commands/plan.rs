@@ -1,7 +1,9 @@
 //! Shows what `up` would do.
 
-use super::Context;
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
+use crate::environment::{Environment, Target};
+use crate::project::Loaded;
 use crate::target::local;
 use crate::ui::{ExitCode, Failure, OutputFormat};
 
@@ -9,7 +11,13 @@ use crate::ui::{ExitCode, Failure, OutputFormat};
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
-    local_only(environment)?;
+    match environment.target {
+        Target::K3s => k3s::plan(context, &loaded),
+        Target::Local => here(context, &loaded, environment),
+    }
+}
+
+fn here(context: &Context, loaded: &Loaded, environment: &Environment) -> Result<(), Failure> {
     let folder = local_folder(context, environment)?;
     let plan = super::block_on(async {
         local::plan(environment, &loaded.catalogue, &folder)

@@ -1,11 +1,12 @@
 //! Proves that the shop works.
 
-use super::Context;
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
 use crate::args::SmokeArgs;
-use crate::environment::Environment;
+use crate::environment::{Environment, Target};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
+use crate::project::Loaded;
 use crate::render::SecretSet;
 use crate::shop::{Auditor, Shop};
 use crate::smoke::{self, Outcome, SmokeReport};
@@ -16,16 +17,23 @@ use crate::ui::{Cell, ExitCode, Failure, OutputFormat, Table, Tone};
 
 /// Proves that the shop works.
 pub(super) fn run(args: &SmokeArgs, context: &Context) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    if loaded.file.environment().target == Target::K3s {
+        return k3s::smoke(args, context, &loaded);
+    }
     super::block_on_interruptible(
-        |interrupt| test(args, context, interrupt),
+        |interrupt| test(args, context, &loaded, interrupt),
         || given_up("a later smoke test removes test data that is left"),
     )
 }
 
-async fn test(args: &SmokeArgs, context: &Context, interrupt: Interrupt) -> Result<(), Failure> {
-    let loaded = context.load()?;
+async fn test(
+    args: &SmokeArgs,
+    context: &Context,
+    loaded: &Loaded,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
     let environment = loaded.file.environment();
-    local_only(environment)?;
     let folder = local_folder(context, environment)?;
     let not_up = || {
         Failure::new(format!(
@@ -145,7 +153,7 @@ pub(super) fn conclude(context: &Context, report: &SmokeReport) -> Result<(), Fa
     Err(Failure::told(ExitCode::Failed))
 }
 
-fn table(report: &SmokeReport) -> Table {
+pub(super) fn table(report: &SmokeReport) -> Table {
     let mut table = Table::new(["CHECK", "RESULT", "TIME", "FOUND"]);
     for check in &report.checks {
         table.row([

@@ -2,18 +2,28 @@
 
 use ::time::{Duration, OffsetDateTime};
 
-use super::Context;
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
+use crate::args::StatusArgs;
 use crate::catalogue::ComponentKind;
+use crate::environment::Target;
 use crate::supervisor::InstanceState;
 use crate::target::local::{self, InstanceRow, ShopStatus};
-use crate::ui::{Cell, Failure, OutputFormat, Table, Tone};
+use crate::ui::{Cell, ExitCode, Failure, OutputFormat, Table, Tone};
 
 /// Shows what runs.
-pub(super) fn run(context: &Context) -> Result<(), Failure> {
+pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
-    local_only(environment)?;
+    if environment.target == Target::K3s {
+        return k3s::status(args, context, &loaded);
+    }
+    if args.timings {
+        return Err(
+            Failure::new("failed to tell times: `--timings` is for shops on a cluster")
+                .exit(ExitCode::Usage),
+        );
+    }
     let folder = local_folder(context, environment)?;
     let is_service = |component: &str| {
         loaded

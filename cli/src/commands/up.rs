@@ -1,25 +1,34 @@
 //! Brings the shop up, or to what the environment file says now.
 
-use super::Context;
 use super::smoke::{Proving, conclude, given_up, prove};
-use super::target::{local_failure, local_folder, local_only};
+use super::target::{local_failure, local_folder};
+use super::{Context, k3s};
 use crate::args::UpArgs;
+use crate::environment::Target;
 use crate::interrupt::Interrupt;
+use crate::project::Loaded;
 use crate::target::local::{self, LockPatience, Up};
 use crate::ui::{Failure, OutputFormat};
 
 /// Brings the shop up.
 pub(super) fn run(args: &UpArgs, context: &Context) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    if loaded.file.environment().target == Target::K3s {
+        return k3s::up(args, context, &loaded);
+    }
     super::block_on_interruptible(
-        |interrupt| bring_up(args, context, interrupt),
+        |interrupt| bring_up(args, context, &loaded, interrupt),
         || given_up("`shopctl up` goes on from what there is"),
     )
 }
 
-async fn bring_up(args: &UpArgs, context: &Context, interrupt: Interrupt) -> Result<(), Failure> {
-    let loaded = context.load()?;
+async fn bring_up(
+    args: &UpArgs,
+    context: &Context,
+    loaded: &Loaded,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
     let environment = loaded.file.environment();
-    local_only(environment)?;
     let folder = local_folder(context, environment)?;
     let observer = context.ui.observer();
     let outcome = local::up(&Up {

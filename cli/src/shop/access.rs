@@ -1,6 +1,7 @@
 //! Requests to the shop through its front door.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -93,6 +94,19 @@ impl Shop {
             base: format!("http://127.0.0.1:{port}"),
             key: secrets.get(SIGNING_KEY).map(|key| key.expose().to_owned()),
         })
+    }
+
+    /// A shop that answers to a name at an address.
+    pub fn behind(host: &str, address: SocketAddr, secrets: &SecretSet) -> Self {
+        Self {
+            client: Client::builder()
+                .no_proxy()
+                .resolve(host, address)
+                .build()
+                .unwrap_or_default(),
+            base: format!("http://{host}:{}", address.port()),
+            key: secrets.get(SIGNING_KEY).map(|key| key.expose().to_owned()),
+        }
     }
 
     /// A shop elsewhere, without a key to sign tokens with.

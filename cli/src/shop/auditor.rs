@@ -92,6 +92,12 @@ impl Auditor {
         })
     }
 
+    /// The same through another port of this machine, which leads to the server.
+    #[must_use]
+    pub fn on_port(self, port: u16) -> Self {
+        Self { port, ..self }
+    }
+
     /// What the books say about a product.
     pub async fn product(&self, id: Uuid) -> Result<ProductBooks, AuditError> {
         let row = self

@@ -1,6 +1,8 @@
 //! What can go wrong on k3s.
 
+use crate::bootstrap::BootstrapError;
 use crate::cluster::{ClusterError, ObjectChange};
+use crate::render::RenderError;
 use crate::target::local::LocalError;
 
 /// What failed.
@@ -12,6 +14,27 @@ pub enum K3sError {
     /// The state folder on this machine.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// The hosts.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
+    /// Templates that cannot be rendered.
+    #[error("failed to render {} objects or files; nothing was touched", .0.len())]
+    Render(Vec<RenderError>),
+    /// The image of the services.
+    #[error("failed to pack the image of the services: {reason}")]
+    Image {
+        /// Why.
+        reason: String,
+    },
+    /// The certificate of the way in.
+    #[error("failed to use the certificate of the ingress: {reason}")]
+    Certificate {
+        /// Why.
+        reason: String,
+    },
+    /// No node is ready.
+    #[error("failed to find the way into the shop: no node of the cluster is ready")]
+    NoNode,
     /// Objects that the API server does not accept. Nothing was touched.
     #[error("failed to plan: the cluster does not accept {} of the objects; nothing was touched", .0.len())]
     Refused(Vec<ObjectChange>),
@@ -45,6 +68,10 @@ impl K3sError {
     pub fn causes(&self) -> Vec<String> {
         match self {
             Self::Cluster(ClusterError::Late(late)) => late.causes(),
+            Self::Bootstrap(BootstrapError::Unprepared(problems)) => {
+                problems.iter().map(ToString::to_string).collect()
+            }
+            Self::Render(errors) => errors.iter().map(ToString::to_string).collect(),
             Self::Refused(changes) => changes
                 .iter()
                 .map(|change| {
@@ -72,6 +99,15 @@ impl K3sError {
         match self {
             Self::Cluster(error) => error.hints(),
             Self::Local(error) => error.hints(),
+            Self::Bootstrap(error) => error.hints(),
+            Self::Render(_) => Vec::new(),
+            Self::Image { .. } => {
+                vec!["`cargo build --release -p shopctl -p shopd` builds both side by side".to_owned()]
+            }
+            Self::Certificate { .. } => vec![
+                "`ingress.tls` in the environment file says where it comes from".to_owned(),
+            ],
+            Self::NoNode => vec!["`shopctl status` shows the nodes and what is wrong with them".to_owned()],
             Self::Refused(changes) => {
                 let in_place = changes.iter().any(|change| {
                     let reason = change.refusal.as_deref().unwrap_or_default();

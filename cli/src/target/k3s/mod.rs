@@ -2,24 +2,50 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `secrets` | what the cluster keeps and nobody makes anew |
-//! | `objects`, `down` | what there is; what makes it what is wanted; what takes it away |
-//! | `status` | nodes and pods |
-//! | `tunnel` | ports of pods on this machine |
+//! | `image`, `certificate`, `secrets` | what is made once: the services' image, the way in's certificate, what the cluster keeps |
+//! | `machines` | the hosts, through `bootstrap` |
+//! | `objects`, `up`, `down` | what there is; what makes it what is wanted; what takes it away |
+//! | `status`, `proof` | nodes and pods; what was proved to work |
+//! | `entrance`, `tunnel` | the way in, and ports of pods on this machine |
 
+mod certificate;
 mod down;
+mod entrance;
 mod error;
+mod image;
+mod machines;
 mod objects;
+mod proof;
 mod secrets;
 mod status;
 mod tunnel;
+mod up;
+
+use std::path::{Path, PathBuf};
 
 pub use down::Removal;
+pub use entrance::Entrance;
 pub use error::K3sError;
-pub use objects::{Doing, ObjectSight, Objects};
+pub use proof::Proof;
 pub use secrets::{ClusterSecrets, load as load_cluster_secrets};
 pub use status::{ClusterStatus, NodeRow, PodRow, status};
-pub use tunnel::Tunnel;
+pub use tunnel::{Books, Tunnel};
+pub use up::{Brought, Planned, ShopPlan, Upping, Wanting};
 
-/// The namespace of every shop.
-pub const NAMESPACE: &str = "ecommerce";
+pub use crate::render::NAMESPACE;
+
+/// Where the kubeconfig of a shop is kept.
+pub fn kubeconfig(state_dir: &Path) -> PathBuf {
+    state_dir.join("kubeconfig")
+}
+
+/// Where the times of runs are kept.
+pub fn journal(state_dir: &Path) -> PathBuf {
+    state_dir.join("journal")
+}
+
+/// Forgets a cluster that is gone.
+pub fn forget_cluster(state_dir: &Path) {
+    // What is left tells of a cluster that does not answer; the next `up` replaces it.
+    let _ = std::fs::remove_file(kubeconfig(state_dir));
+}

@@ -5,10 +5,10 @@ use std::time::Duration;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::secrets::{ClusterSecrets, add_missing, is_truth};
+use super::secrets::{ClusterSecrets, add_missing};
 use super::{K3sError, NAMESPACE};
 use crate::cluster::{
-    Awaiting, Cluster, Deed, Mask, ObjectChange, ObjectKey, ObjectPlan, Reach, Sight, carry_out,
+    Awaiting, Cluster, ClusterError, Deed, Mask, ObjectKey, ObjectPlan, Reach, Sight, carry_out,
     look, number, object_plan, remove, text, unwanted, wait_ready,
 };
 use crate::event::Observer;
@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 
 /// The objects that an environment wants in a cluster.
 #[derive(Debug)]
-pub struct Objects<'a> {
+pub(super) struct Objects<'a> {
     /// The cluster.
     pub cluster: &'a Cluster,
     /// The environment's name.
@@ -30,7 +30,7 @@ pub struct Objects<'a> {
 
 /// What was seen of the objects, and what would be done.
 #[derive(Debug)]
-pub struct ObjectSight {
+pub(super) struct ObjectSight {
     /// What would be done.
     pub plan: ObjectPlan,
     sight: Sight,
@@ -38,7 +38,7 @@ pub struct ObjectSight {
 
 /// How a plan is carried out.
 #[derive(Debug)]
-pub struct Doing<'a> {
+pub(super) struct Doing<'a> {
     /// Take fields back from others.
     pub force: bool,
     /// How long all objects together may take to be ready.
@@ -49,7 +49,7 @@ pub struct Doing<'a> {
 
 impl<'a> Objects<'a> {
     /// The objects that were rendered for an environment.
-    pub fn new(
+    pub(super) fn new(
         cluster: &'a Cluster,
         environment: &'a str,
         rendered: Vec<Value>,
@@ -60,7 +60,7 @@ impl<'a> Objects<'a> {
             environment,
             wanted: rendered
                 .into_iter()
-                .filter(|object| !is_truth(object))
+                .filter(|object| !secrets.hold(object))
                 .collect(),
             secrets,
             mask: Mask::of(secrets.set.values().map(crate::render::Secret::expose)),
@@ -68,7 +68,7 @@ impl<'a> Objects<'a> {
     }
 
     /// Looks at the cluster and plans. Changes nothing.
-    pub async fn look(&self) -> Result<ObjectSight, K3sError> {
+    pub(super) async fn look(&self) -> Result<ObjectSight, K3sError> {
         let sight = look(self.cluster, self.environment, &self.wanted).await?;
         let gone = unwanted(
             &sight.live,
@@ -80,21 +80,8 @@ impl<'a> Objects<'a> {
         Ok(ObjectSight { plan, sight })
     }
 
-    /// Refuses a plan that would stop in its midst.
-    pub fn refuse_hopeless(&self, plan: &ObjectPlan, force: bool) -> Result<(), K3sError> {
-        let refused: Vec<ObjectChange> = plan.refused().cloned().collect();
-        if !refused.is_empty() {
-            return Err(K3sError::Refused(refused));
-        }
-        let contested: Vec<ObjectChange> = plan.contested().cloned().collect();
-        if !force && !contested.is_empty() {
-            return Err(K3sError::Contested(contested));
-        }
-        Ok(())
-    }
-
     /// Makes of what there is what is wanted, and waits until it is ready.
-    pub async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         seen: &ObjectSight,
         doing: &Doing<'_>,
@@ -107,7 +94,9 @@ impl<'a> Objects<'a> {
             .partition(|object| text(object, "/kind") == Some("Namespace"));
         carry_out(self.cluster, &seen.plan, &namespaces, doing.force, observer).await?;
         self.make_secrets(observer).await?;
+        go_on(doing)?;
         carry_out(self.cluster, &seen.plan, &others, doing.force, observer).await?;
+        go_on(doing)?;
         let gone: Vec<&Value> = seen
             .sight
             .live
@@ -124,7 +113,11 @@ impl<'a> Objects<'a> {
     }
 
     /// Waits until everything that is wanted is ready.
-    pub async fn wait(&self, doing: &Doing<'_>, observer: &dyn Observer) -> Result<(), K3sError> {
+    pub(super) async fn wait(
+        &self,
+        doing: &Doing<'_>,
+        observer: &dyn Observer,
+    ) -> Result<(), K3sError> {
         let awaiting = Awaiting {
             cluster: self.cluster,
             deadline: doing.deadline,
@@ -151,12 +144,21 @@ impl<'a> Objects<'a> {
     }
 
     /// A digest of everything that is wanted as it is in the cluster now: it changes with every change of it.
-    pub async fn digest(&self) -> Result<String, K3sError> {
+    pub(super) async fn digest(&self) -> Result<String, K3sError> {
         let keys: Vec<ObjectKey> = self.wanted.iter().filter_map(ObjectKey::of).collect();
         let found =
             futures_util::future::try_join_all(keys.iter().map(|key| self.cluster.get(key)))
                 .await?;
         Ok(digest(found.iter().flatten()))
+    }
+}
+
+/// Ends here if that was asked for: what was done stays, and the next run goes on.
+fn go_on(doing: &Doing<'_>) -> Result<(), K3sError> {
+    if doing.interrupt.is_pressed() {
+        Err(ClusterError::Interrupted.into())
+    } else {
+        Ok(())
     }
 }
 

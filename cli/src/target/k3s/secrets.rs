@@ -1,7 +1,7 @@
-//! The secrets of an environment in its cluster: made once, then kept there. Two Secrets hold them; whatever is in them
-//! is the truth, and only what is missing is added.
+//! The secrets of an environment in its cluster: made once, then kept there. What is in the cluster's Secrets is the
+//! truth, and only what is missing is added.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use base64::Engine as _;
@@ -14,12 +14,8 @@ use crate::cluster::{
     Cluster, ClusterError, ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, text,
 };
 use crate::environment::Environment;
-use crate::render::{Secret, SecretSet};
+use crate::render::{Secret, SecretSet, pod_secret_path};
 use crate::target::secrets::{generate, public_keys, wanted_secrets};
-
-/// The Secret with what several may need, and the one with the key that a single service alone may have.
-const COMMON: &str = "common";
-const KEY: &str = "jwt-key";
 
 /// How often adding to a Secret is tried when others change it meanwhile.
 const TRIES: u32 = 5;
@@ -31,7 +27,17 @@ pub struct ClusterSecrets {
     pub set: SecretSet,
     /// The names of those that are missing.
     pub missing: Vec<String>,
-    kinds: BTreeMap<String, SecretKind>,
+    /// The Secret that each is in.
+    homes: BTreeMap<String, String>,
+}
+
+impl ClusterSecrets {
+    /// Whether an object is one of the Secrets that are the truth, and that are only ever added to.
+    pub(super) fn hold(&self, object: &Value) -> bool {
+        text(object, "/kind") == Some("Secret")
+            && text(object, "/metadata/name")
+                .is_some_and(|name| self.homes.values().any(|home| home == name))
+    }
 }
 
 impl fmt::Debug for ClusterSecrets {
@@ -43,20 +49,6 @@ impl fmt::Debug for ClusterSecrets {
     }
 }
 
-/// The Secret that a kind of secret is in.
-fn home_of(kind: SecretKind) -> &'static str {
-    match kind {
-        SecretKind::Ed25519Key => KEY,
-        SecretKind::Password | SecretKind::Token => COMMON,
-    }
-}
-
-/// Whether an object is one of the Secrets that are the truth, and that are only ever added to.
-pub(super) fn is_truth(object: &Value) -> bool {
-    text(object, "/kind") == Some("Secret")
-        && text(object, "/metadata/name").is_some_and(|name| name == COMMON || name == KEY)
-}
-
 /// Reads the secrets that there are and thinks up those that there are not. Nothing is written, so a mistake that is
 /// found later costs nothing. Without a cluster none are there yet.
 pub async fn load(
@@ -65,9 +57,14 @@ pub async fn load(
     environment: &Environment,
     catalogue: &Catalogue,
 ) -> Result<ClusterSecrets, K3sError> {
+    let wanted = wanted_secrets(environment, catalogue);
     let mut kept = BTreeMap::new();
     if let Some(cluster) = cluster {
-        for name in [COMMON, KEY] {
+        let homes: BTreeSet<&str> = wanted
+            .values()
+            .map(|(_, spec)| spec.object.as_str())
+            .collect();
+        for name in homes {
             let found = cluster.get(&key_of(namespace, name)).await?;
             kept.extend(values(found.as_ref()));
         }
@@ -75,9 +72,9 @@ pub async fn load(
     let mut secrets = ClusterSecrets {
         set: SecretSet::new(),
         missing: Vec::new(),
-        kinds: BTreeMap::new(),
+        homes: BTreeMap::new(),
     };
-    for (name, (component, spec)) in wanted_secrets(environment, catalogue) {
+    for (name, (component, spec)) in wanted {
         let unusable = |reason: String| ClusterError::UnusableSecret {
             name: name.to_owned(),
             reason,
@@ -95,13 +92,13 @@ pub async fn load(
                 generate(spec.kind, environment.secrets.password_length).map_err(unusable)?
             }
         };
-        let mut secret = Secret::new(format!("{}/{name}", home_of(spec.kind)), value);
+        let mut secret = Secret::new(pod_secret_path(name), value);
         if spec.kind == SecretKind::Ed25519Key {
             let keys = public_keys(secret.expose()).map_err(unusable)?;
             secret = secret.with_public(keys);
         }
         secrets.set.insert(name.to_owned(), secret);
-        secrets.kinds.insert(name.to_owned(), spec.kind);
+        secrets.homes.insert(name.to_owned(), spec.object.clone());
     }
     Ok(secrets)
 }
@@ -142,11 +139,12 @@ pub(super) async fn add_missing(
     environment: &str,
     secrets: &ClusterSecrets,
 ) -> Result<(), K3sError> {
-    for home in [COMMON, KEY] {
+    let homes: BTreeSet<&String> = secrets.homes.values().collect();
+    for home in homes {
         let added: Vec<(&String, &Secret)> = secrets
             .missing
             .iter()
-            .filter(|name| secrets.kinds.get(*name).copied().map(home_of) == Some(home))
+            .filter(|name| secrets.homes.get(*name) == Some(home))
             .filter_map(|name| Some((name, secrets.set.get(name)?)))
             .collect();
         if !added.is_empty() {
@@ -256,7 +254,7 @@ mod tests {
         let secrets = ClusterSecrets {
             set: [("a".to_owned(), Secret::new("p", "correct-horse"))].into(),
             missing: vec!["a".to_owned()],
-            kinds: BTreeMap::new(),
+            homes: BTreeMap::new(),
         };
         assert!(!format!("{secrets:?}").contains("horse"));
     }

@@ -145,9 +145,22 @@ fn end_of(service: &Value, pods: &[Value], port: &str) -> Option<(String, u16)> 
     ))
 }
 
-impl From<&Tunnel> for u16 {
-    fn from(tunnel: &Tunnel) -> Self {
-        tunnel.port()
+/// The way to the books: the database server's port, through its Service.
+#[derive(Debug)]
+pub struct Books(Tunnel);
+
+impl Books {
+    /// Opens it.
+    pub async fn open(cluster: &Cluster) -> Result<Self, K3sError> {
+        const SERVER: &str = "postgres";
+        Ok(Self(
+            Tunnel::open(cluster, super::NAMESPACE, SERVER, SERVER).await?,
+        ))
+    }
+
+    /// The port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.0.port()
     }
 }
 

@@ -349,6 +349,15 @@ impl LocalFolder {
         secrets::take_back(self, user)
     }
 
+    /// Makes the state folder an environment's of which nothing but files of its own runs on this machine.
+    pub fn claim(&self) -> Result<(), LocalError> {
+        self.exists()?;
+        self.make_state_dir()?;
+        self.marker()?.write(self.state_dir())?;
+        self.make_run_base()?;
+        make_dir(self.run_dir(), 0o755)
+    }
+
     /// Every folder with its mode and whether it belongs to the servers' user, parents first.
     fn layout(&self, instances: &[String]) -> Vec<(PathBuf, u32, bool)> {
         let mut layout = vec![

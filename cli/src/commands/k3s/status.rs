@@ -1,0 +1,149 @@
+//! Shows what runs on a cluster.
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Session, failure, shown};
+use crate::args::StatusArgs;
+use crate::commands::{Context, block_on};
+use crate::journal;
+use crate::project::Loaded;
+use crate::target::k3s::{self, ClusterStatus, NodeRow, PodRow};
+use crate::ui::{Cell, Failure, OutputFormat, Table, Tone};
+
+/// Shows what runs.
+pub(in crate::commands) fn status(
+    args: &StatusArgs,
+    context: &Context,
+    loaded: &Loaded,
+) -> Result<(), Failure> {
+    let session = Session::open(context, loaded)?;
+    if args.timings {
+        return timings(context, &session);
+    }
+    let status = block_on(async {
+        let cluster = session.cluster().await?;
+        let wanting = session.wanting();
+        let name = session.environment().name.as_str();
+        let (status, pending) =
+            tokio::join!(k3s::status(&cluster, name), wanting.pending(&cluster));
+        let mut status = status.map_err(failure)?;
+        status.pending = Some(pending.map_err(failure)?);
+        Ok(status)
+    })?;
+    if context.ui.output() == OutputFormat::Json {
+        return context.ui.json(&status);
+    }
+    context.ui.table(&nodes(&status.nodes))?;
+    context.ui.data("")?;
+    context.ui.table(&pods(&status.pods))?;
+    advise(context, &status);
+    Ok(())
+}
+
+fn nodes(rows: &[NodeRow]) -> Table {
+    let mut table = Table::new(["NODE", "ROLE", "STATE", "ADDRESS", "VERSION", "DETAIL"]);
+    for row in rows {
+        table.row([
+            row.name.as_str().into(),
+            row.role.as_str().into(),
+            if row.ready {
+                Cell::toned("ready", Tone::Good)
+            } else {
+                Cell::toned("not ready", Tone::Bad)
+            },
+            row.address.as_str().into(),
+            row.version.as_str().into(),
+            row.detail.as_deref().unwrap_or("").into(),
+        ]);
+    }
+    table
+}
+
+fn pods(rows: &[PodRow]) -> Table {
+    let mut table = Table::new([
+        "POD", "ROLE", "STATE", "NODE", "RESTARTS", "SINCE", "DETAIL",
+    ]);
+    for row in rows {
+        let state = row.phase.to_ascii_lowercase();
+        table.row([
+            row.pod.as_str().into(),
+            row.role.as_deref().unwrap_or("-").into(),
+            match (row.ready, row.phase.as_str()) {
+                (true, _) => Cell::toned(state, Tone::Good),
+                (false, "Terminating" | "Pending") => Cell::toned(state, Tone::Doubtful),
+                (false, _) => Cell::toned(format!("{state}, not ready"), Tone::Bad),
+            },
+            row.node.as_str().into(),
+            row.restarts.to_string().into(),
+            age(&row.since).into(),
+            row.detail.as_deref().unwrap_or("").into(),
+        ]);
+    }
+    table
+}
+
+fn age(since: &str) -> String {
+    let Ok(since) = OffsetDateTime::parse(since, &Rfc3339) else {
+        return "-".to_owned();
+    };
+    let seconds = (OffsetDateTime::now_utc() - since).whole_seconds().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn advise(context: &Context, status: &ClusterStatus) {
+    let Some(pending) = &status.pending else {
+        return;
+    };
+    if pending.has_work() {
+        let drifted = pending.contested().count();
+        context.ui.say(&format!(
+            "\n{} objects are not as the environment says{}:\n{}",
+            pending.pending().count(),
+            if drifted > 0 {
+                format!(", {drifted} of them because somebody else changed them")
+            } else {
+                String::new()
+            },
+            shown::objects(pending).trim_end()
+        ));
+        context.ui.hint("`shopctl up` brings them in order");
+    }
+}
+
+/// Where the time of the last run went.
+fn timings(context: &Context, session: &Session<'_>) -> Result<(), Failure> {
+    let path = k3s::journal(session.folder.state_dir());
+    let entries = journal::read(&path)
+        .map_err(|error| Failure::new("failed to read the journal").cause(error.to_string()))?;
+    let last = journal::last_run(&entries);
+    if context.ui.output() == OutputFormat::Json {
+        return context.ui.json(&last);
+    }
+    let mut table = Table::new(["BEGAN", "TOOK", "STEP"]);
+    let seconds = |milliseconds: u64| {
+        format!(
+            "{:.1} s",
+            std::time::Duration::from_millis(milliseconds).as_secs_f64()
+        )
+    };
+    for entry in &last {
+        table.row([
+            seconds(entry.began).into(),
+            seconds(entry.took).into(),
+            entry.step.as_str().into(),
+        ]);
+    }
+    context.ui.table(&table)?;
+    let end = last.iter().map(|entry| entry.began + entry.took).max();
+    context.ui.say(&format!(
+        "The last run that changed something took {}",
+        seconds(end.unwrap_or(0))
+    ));
+    Ok(())
+}

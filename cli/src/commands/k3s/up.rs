@@ -1,0 +1,138 @@
+//! Brings a shop on a cluster up, or to what the environment file says now.
+
+use super::smoke::{Proving, prove};
+use super::{Session, failure, plan};
+use crate::args::UpArgs;
+use crate::commands::smoke::{conclude, given_up};
+use crate::commands::{Context, block_on_interruptible};
+use crate::event::Observer;
+use crate::interrupt::Interrupt;
+use crate::journal::Journal;
+use crate::project::Loaded;
+use crate::target::k3s::{K3sError, Proof, Upping, journal};
+use crate::target::local::{LockPatience, WorkLock};
+use crate::ui::{Failure, OutputFormat};
+
+/// Brings the shop up.
+pub(in crate::commands) fn up(
+    args: &UpArgs,
+    context: &Context,
+    loaded: &Loaded,
+) -> Result<(), Failure> {
+    block_on_interruptible(
+        |interrupt| bring_up(args, context, loaded, interrupt),
+        || given_up("`shopctl up` goes on from what there is"),
+    )
+}
+
+async fn bring_up(
+    args: &UpArgs,
+    context: &Context,
+    loaded: &Loaded,
+    interrupt: Interrupt,
+) -> Result<(), Failure> {
+    let session = Session::open(context, loaded)?;
+    let observer = context.ui.observer();
+    // Two runs from this machine would write the same files; those of other machines meet at the cluster's lease.
+    let patience = LockPatience::of(args.no_wait);
+    let _lock = WorkLock::take(&session.folder, "up", patience, &*observer, &interrupt)
+        .await
+        .map_err(crate::commands::target::local_failure)?;
+    let journal = Journal::begin(&journal(session.folder.state_dir()), "up", &*observer);
+    let observer: &dyn Observer = &journal;
+    let wanting = session.wanting();
+    observer.started("look at hosts and objects");
+    let planned = match wanting.plan().await {
+        Ok(planned) => planned,
+        Err(error) => {
+            observer.failed("look at hosts and objects", error.to_string());
+            return Err(failure(error));
+        }
+    };
+    observer.done("look at hosts and objects", false);
+    planned
+        .refuse_hopeless(args.force_conflicts)
+        .map_err(failure)?;
+    if context.ui.output() == OutputFormat::Json {
+        context.ui.json(&planned.plan)?;
+    } else if planned.plan.has_work() {
+        context.ui.say(plan::text(&planned.plan).trim_end());
+    }
+    confirm(args, context, &planned.plan.destroys())?;
+    let upping = Upping {
+        force: args.force_conflicts,
+        refuse: args.no_wait,
+        observer,
+        interrupt: &interrupt,
+    };
+    let brought = planned
+        .carry_out(&wanting, &upping)
+        .await
+        .map_err(failure)?;
+    let place = loaded.found.display();
+    let proof = Proof::of(session.folder.state_dir());
+    let proved = proof.holds_for(&brought.digest);
+    let outcome = if proved || args.no_smoke {
+        if !brought.changed {
+            context.ui.say(&format!(
+                "Nothing to do: the shop is up at {} as {place} says",
+                brought.entrance.url
+            ));
+        }
+        Ok(())
+    } else {
+        if !brought.changed {
+            context.ui.say(&format!(
+                "Nothing to change: the shop runs as {place} says; what is left is the proof that it works"
+            ));
+        }
+        let proving = Proving {
+            environment: session.environment(),
+            cluster: &brought.cluster,
+            shop: &brought.shop,
+            secrets: &brought.secrets,
+            observer,
+            interrupt: &interrupt,
+        };
+        match prove(&proving).await {
+            Ok(report) => {
+                proof.note(&report, &brought.digest);
+                conclude(context, &report)
+            }
+            Err(error) => Err(error),
+        }
+    };
+    let url = brought.entrance.url.clone();
+    // Whoever waits for it need not wait until it expires.
+    if let Err(error) = brought.lease.release().await {
+        context.ui.warn(&error.to_string());
+    }
+    outcome?;
+    if brought.changed {
+        context.ui.say(&format!("The shop is up at {url}"));
+        context
+            .ui
+            .hint("`shopctl status` shows what runs, `shopctl logs -f` what it says");
+    }
+    Ok(())
+}
+
+/// Asks before anything is destroyed.
+fn confirm(
+    args: &UpArgs,
+    context: &Context,
+    destroyed: &[&crate::cluster::ObjectChange],
+) -> Result<(), Failure> {
+    if destroyed.is_empty() || args.yes {
+        return Ok(());
+    }
+    let names: Vec<String> = destroyed
+        .iter()
+        .map(|change| change.object.to_string())
+        .collect();
+    let names = names.join(", ");
+    if context.ui.confirm(&format!("Remove {names}?")) {
+        return Ok(());
+    }
+    Err(failure(K3sError::Unconfirmed(names)))
+}

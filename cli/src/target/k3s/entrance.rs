@@ -1,0 +1,223 @@
+//! The way into a shop on a cluster as clients take it: through its ingress, on a node.
+//!
+//! Where TLS is spoken, a port on loopback takes plain HTTP and speaks TLS to the ingress, which must show exactly the
+//! certificate that the cluster's Secret holds.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::{K3sError, certificate};
+use crate::cluster::{Cluster, list, text};
+use crate::environment::Environment;
+
+/// The way in. It closes when this is dropped.
+pub struct Entrance {
+    /// The name that the shop answers to.
+    pub host: String,
+    /// Where plain HTTP for it is taken.
+    pub address: SocketAddr,
+    /// As people reach it.
+    pub url: String,
+    task: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Entrance {
+    /// Finds it.
+    pub async fn find(cluster: &Cluster, environment: &Environment) -> Result<Self, K3sError> {
+        let ingress = &environment.ingress;
+        let port = ingress.entry_port();
+        let node = node_address(cluster).await?;
+        let target = SocketAddr::new(node, port.port);
+        let scheme = if port.tls { "https" } else { "http" };
+        let host = ingress.host.clone();
+        let url = format!("{scheme}://{host}:{}", port.port);
+        if !port.tls {
+            return Ok(Self {
+                host,
+                address: target,
+                url,
+                task: None,
+            });
+        }
+        let name = ingress.tls_secret().unwrap_or_default();
+        let shown =
+            certificate::read(cluster, name)
+                .await?
+                .ok_or_else(|| K3sError::Certificate {
+                    reason: format!("there is no Secret {name} with one"),
+                })?;
+        let (address, task) = speak_tls(target, &host, &shown.certificate).await?;
+        Ok(Self {
+            host,
+            address,
+            url,
+            task: Some(task),
+        })
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Entrance({} at {})", self.url, self.address)
+    }
+}
+
+/// The address of a node that is ready.
+async fn node_address(cluster: &Cluster) -> Result<IpAddr, K3sError> {
+    let kinds = cluster.kinds();
+    let kind = kinds
+        .all()
+        .find(|kind| kind.kind == "Node" && kind.api_version == "v1");
+    let nodes = match kind {
+        Some(kind) => cluster.list(kind, None, "").await?,
+        None => Vec::new(),
+    };
+    let ready = |node: &&serde_json::Value| {
+        list(node, "/status/conditions").iter().any(|condition| {
+            text(condition, "/type") == Some("Ready") && text(condition, "/status") == Some("True")
+        })
+    };
+    nodes
+        .iter()
+        .filter(ready)
+        .flat_map(|node| list(node, "/status/addresses"))
+        .filter(|address| text(address, "/type") == Some("InternalIP"))
+        .find_map(|address| text(address, "/address")?.parse().ok())
+        .ok_or(K3sError::NoNode)
+}
+
+async fn speak_tls(
+    target: SocketAddr,
+    host: &str,
+    certificate: &str,
+) -> Result<(SocketAddr, tokio::task::JoinHandle<()>), K3sError> {
+    let failed = |reason: String| K3sError::Certificate { reason };
+    let expected = first_certificate(certificate)
+        .ok_or_else(|| failed("the Secret holds none in PEM".to_owned()))?;
+    let provider = Arc::new(ring::default_provider());
+    let verifier = Arc::new(Exactly {
+        expected,
+        provider: Arc::clone(&provider),
+    });
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(|error| failed(error.to_string()))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| failed(error.to_string()))?;
+    let task = tokio::spawn(async move {
+        while let Ok((mut plain, _)) = listener.accept().await {
+            let (connector, name) = (connector.clone(), name.clone());
+            tokio::spawn(async move {
+                // Whoever connected sees that the connection ends, and says so.
+                let Ok(stream) = TcpStream::connect(target).await else {
+                    return;
+                };
+                let _ = stream.set_nodelay(true);
+                let _ = plain.set_nodelay(true);
+                if let Ok(mut secured) = connector.connect(name, stream).await {
+                    let _ = copy_bidirectional(&mut plain, &mut secured).await;
+                }
+            });
+        }
+    });
+    Ok((address, task))
+}
+
+/// The first certificate of a PEM text.
+fn first_certificate(pem: &str) -> Option<CertificateDer<'static>> {
+    let body: String = pem
+        .lines()
+        .skip_while(|line| !line.contains("BEGIN CERTIFICATE"))
+        .skip(1)
+        .take_while(|line| !line.contains("END CERTIFICATE"))
+        .map(str::trim)
+        .collect();
+    let der = STANDARD.decode(body).ok()?;
+    (!der.is_empty()).then(|| CertificateDer::from(der))
+}
+
+/// Takes one certificate and no other, whoever signed it.
+#[derive(Debug)]
+struct Exactly {
+    expected: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Exactly {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if *end_entity == self.expected {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(CertificateError::ApplicationVerificationFailure.into())
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

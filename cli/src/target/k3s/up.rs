@@ -1,0 +1,382 @@
+//! Plans a shop on a cluster, and brings it up: hosts, objects, readiness, products.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::image::{ShopImage, shop_image};
+use super::machines::{Machines, Reaching};
+use super::objects::{Doing, ObjectSight, Objects};
+use super::secrets::{ClusterSecrets, load};
+use super::{Entrance, K3sError, NAMESPACE, certificate, kubeconfig};
+use crate::bootstrap::HostAction;
+use crate::catalogue::Catalogue;
+use crate::cluster::{Cluster, Deed, Lease, LeaseRequest, ObjectChange, ObjectKey, ObjectPlan};
+use crate::environment::Environment;
+use crate::event::Observer;
+use crate::host::SudoPasswords;
+use crate::interrupt::Interrupt;
+use crate::plan::Step;
+use crate::render::{ClusterInput, SecretSet, render_objects};
+use crate::shop::{Shop, seed};
+use crate::target::local::LocalFolder;
+
+/// How long a cluster may take to answer before it counts as one that does not: then the hosts are looked after first.
+const ANSWER: Duration = Duration::from_secs(6);
+
+/// What is wanted, and where the state of it is.
+pub struct Wanting<'a> {
+    /// The environment.
+    pub environment: &'a Environment,
+    /// What each component is, and its templates.
+    pub catalogue: &'a Catalogue,
+    /// The state folder.
+    pub folder: &'a LocalFolder,
+    /// The folder of the environment file, from which its paths are seen.
+    pub beside: &'a Path,
+    /// Who knows passwords for sudo.
+    pub passwords: &'a dyn SudoPasswords,
+}
+
+/// What would be done. Field names are stable.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShopPlan {
+    /// The environment.
+    pub environment: String,
+    /// What would be done on hosts.
+    pub hosts: Vec<Step<HostAction>>,
+    /// The secrets that would be made.
+    pub secrets: Vec<String>,
+    /// What would be done with objects.
+    pub objects: ObjectPlan,
+    /// Whether there is a cluster that could be looked at. Otherwise objects are planned as if there was none.
+    pub looked: bool,
+}
+
+impl ShopPlan {
+    /// Whether there is anything to do.
+    pub fn has_work(&self) -> bool {
+        self.hosts.iter().any(|step| step.needed)
+            || !self.secrets.is_empty()
+            || self.objects.has_work()
+    }
+
+    /// What would be removed that is more than a part of something else: workloads, and whatever holds data.
+    pub fn destroys(&self) -> Vec<&ObjectChange> {
+        const WORTH_ASKING: [&str; 8] = [
+            "CronJob",
+            "DaemonSet",
+            "Deployment",
+            "Namespace",
+            "PersistentVolume",
+            "PersistentVolumeClaim",
+            "Secret",
+            "StatefulSet",
+        ];
+        self.objects
+            .of(Deed::Prune)
+            .filter(|change| WORTH_ASKING.contains(&change.object.kind.as_str()))
+            .collect()
+    }
+}
+
+/// Everything that was seen while planning.
+pub struct Planned {
+    /// What would be done.
+    pub plan: ShopPlan,
+    machines: Machines,
+    image: ShopImage,
+}
+
+impl Wanting<'_> {
+    /// Looks at hosts and cluster, and plans. Changes nothing.
+    pub async fn plan(&self) -> Result<Planned, K3sError> {
+        self.folder.claim()?;
+        let image = shop_image(self.folder.state_dir())?;
+        // A template that is wrong is found before the first host is asked.
+        let unborn = load(None, NAMESPACE, self.environment, self.catalogue).await?;
+        let all_new = self.rendered(&unborn.set, &image, None).await?;
+        let reaching = self.reaching(&image);
+        let (machines, seen) = tokio::join!(Machines::look(&reaching), self.look(&image));
+        let machines = machines?;
+        let hosts = machines.plan();
+        let looked = seen.is_some();
+        let (secrets, objects) = if let Some(seen) = seen {
+            seen?
+        } else {
+            let objects = all_created(&all_new, &unborn);
+            (unborn.missing, objects)
+        };
+        Ok(Planned {
+            plan: ShopPlan {
+                environment: self.environment.name.to_string(),
+                hosts,
+                secrets,
+                objects,
+                looked,
+            },
+            machines,
+            image,
+        })
+    }
+
+    /// What differs in a running cluster, without a look at the hosts.
+    pub async fn pending(&self, cluster: &Cluster) -> Result<ObjectPlan, K3sError> {
+        let image = shop_image(self.folder.state_dir())?;
+        let secrets = load(Some(cluster), NAMESPACE, self.environment, self.catalogue).await?;
+        let objects = self.objects(cluster, &secrets, &image).await?;
+        Ok(objects.look().await?.plan)
+    }
+
+    /// Takes k3s off its hosts. Says whether there was anything to do.
+    pub async fn leave(
+        &self,
+        observer: &dyn Observer,
+        interrupt: Interrupt,
+    ) -> Result<bool, K3sError> {
+        self.folder.claim()?;
+        let image = shop_image(self.folder.state_dir())?;
+        let machines = Machines::look_to_leave(&self.reaching(&image)).await?;
+        let steps = machines.plan_removal();
+        machines.carry_out(&steps, observer, interrupt).await?;
+        Ok(steps.iter().any(|step| step.needed))
+    }
+
+    fn reaching<'b>(&'b self, image: &ShopImage) -> Reaching<'b> {
+        Reaching {
+            environment: self.environment,
+            beside: self.beside,
+            folders: (self.folder.state_dir(), self.folder.run_dir()),
+            archives: vec![image.archive.clone()],
+            passwords: self.passwords,
+        }
+    }
+
+    /// The secrets that are missing in the cluster and what differs there; none if no cluster answers.
+    async fn look(&self, image: &ShopImage) -> Option<Result<(Vec<String>, ObjectPlan), K3sError>> {
+        let cluster = self.running_cluster().await?;
+        Some(
+            async {
+                let secrets =
+                    load(Some(&cluster), NAMESPACE, self.environment, self.catalogue).await?;
+                let objects = self.objects(&cluster, &secrets, image).await?;
+                Ok((secrets.missing.clone(), objects.look().await?.plan))
+            }
+            .await,
+        )
+    }
+
+    /// The cluster, if there is one that answers.
+    async fn running_cluster(&self) -> Option<Cluster> {
+        let path = kubeconfig(self.folder.state_dir());
+        if !path.exists() {
+            return None;
+        }
+        tokio::time::timeout(ANSWER, Cluster::connect(&path))
+            .await
+            .ok()?
+            .ok()
+    }
+
+    async fn rendered(
+        &self,
+        secrets: &SecretSet,
+        image: &ShopImage,
+        cluster: Option<&Cluster>,
+    ) -> Result<Vec<serde_json::Value>, K3sError> {
+        let tls = certificate::wanted(cluster, self.environment, self.beside).await?;
+        let objects = render_objects(&ClusterInput {
+            environment: self.environment,
+            catalogue: self.catalogue,
+            secrets,
+            shop_image: &image.name,
+            tls: tls.as_ref(),
+            version: (env!("CARGO_PKG_VERSION"), crate::COMMIT),
+        })
+        .map_err(K3sError::Render)?;
+        Ok(objects
+            .into_iter()
+            .map(crate::render::Object::into_value)
+            .collect())
+    }
+
+    async fn objects<'b>(
+        &'b self,
+        cluster: &'b Cluster,
+        secrets: &'b ClusterSecrets,
+        image: &ShopImage,
+    ) -> Result<Objects<'b>, K3sError> {
+        let rendered = self.rendered(&secrets.set, image, Some(cluster)).await?;
+        Ok(Objects::new(
+            cluster,
+            self.environment.name.as_str(),
+            rendered,
+            secrets,
+        ))
+    }
+}
+
+fn all_created(objects: &[serde_json::Value], secrets: &ClusterSecrets) -> ObjectPlan {
+    ObjectPlan {
+        changes: objects
+            .iter()
+            .filter(|object| !secrets.hold(object))
+            .filter_map(ObjectKey::of)
+            .map(|object| ObjectChange {
+                object,
+                deed: Deed::Create,
+                fields: Vec::new(),
+                conflicts: Vec::new(),
+                refusal: None,
+            })
+            .collect(),
+    }
+}
+
+/// How a plan is carried out.
+pub struct Upping<'a> {
+    /// Take fields back from others.
+    pub force: bool,
+    /// Fail at once if somebody else is at work.
+    pub refuse: bool,
+    /// Who is told what happens.
+    pub observer: &'a dyn Observer,
+    /// Ctrl-C.
+    pub interrupt: &'a Interrupt,
+}
+
+/// A shop that is up.
+pub struct Brought {
+    /// The cluster.
+    pub cluster: Cluster,
+    /// Keeps others from changing the shop; held until the proof is over, too.
+    pub lease: Lease,
+    /// Its secrets, for whoever proves that it works.
+    pub secrets: SecretSet,
+    /// The way in.
+    pub entrance: Entrance,
+    /// The shop, as its clients see it.
+    pub shop: Shop,
+    /// What runs, for the mark of a proof.
+    pub digest: String,
+    /// Whether anything was changed.
+    pub changed: bool,
+}
+
+impl Planned {
+    /// Refuses what would stop in its midst, before anything is touched.
+    pub fn refuse_hopeless(&self, force: bool) -> Result<(), K3sError> {
+        refuse_hopeless(&self.plan.objects, force)
+    }
+
+    /// Carries it out: hosts, then objects under the cluster's lease, then readiness and products.
+    pub async fn carry_out(
+        &self,
+        wanting: &Wanting<'_>,
+        upping: &Upping<'_>,
+    ) -> Result<Brought, K3sError> {
+        let steps = &self.plan.hosts;
+        self.machines
+            .carry_out(steps, upping.observer, upping.interrupt.clone())
+            .await?;
+        let cluster = Cluster::connect(&kubeconfig(wanting.folder.state_dir())).await?;
+        let request = LeaseRequest {
+            environment: wanting.environment.name.as_str(),
+            command: "up",
+            refuse: upping.refuse,
+            interrupt: upping.interrupt,
+        };
+        let lease = Lease::take(&cluster, &request, upping.observer).await?;
+        let outcome = tokio::select! {
+            biased;
+            lost = lease.lost() => Err(lost.into()),
+            outcome = self.bring(wanting, upping, &cluster) => outcome,
+        };
+        match outcome {
+            Ok((secrets, entrance, shop, digest, changed)) => Ok(Brought {
+                cluster,
+                lease,
+                secrets,
+                entrance,
+                shop,
+                digest,
+                changed,
+            }),
+            Err(error) => {
+                // The next run would find out by itself, only later.
+                let _ = lease.release().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn bring(
+        &self,
+        wanting: &Wanting<'_>,
+        upping: &Upping<'_>,
+        cluster: &Cluster,
+    ) -> Result<(SecretSet, Entrance, Shop, String, bool), K3sError> {
+        let environment = wanting.environment;
+        let secrets = load(Some(cluster), NAMESPACE, environment, wanting.catalogue).await?;
+        let objects = wanting.objects(cluster, &secrets, &self.image).await?;
+        let doing = Doing {
+            force: upping.force,
+            deadline: Duration::from_secs_f64(environment.k3s.rollout.deadline.seconds()),
+            interrupt: upping.interrupt,
+        };
+        let mut changed = self.plan.has_work();
+        if changed {
+            // Others may have been at work since the plan was shown.
+            let seen: ObjectSight = objects.look().await?;
+            refuse_hopeless(&seen.plan, upping.force)?;
+            objects.carry_out(&seen, &doing, upping.observer).await?;
+        } else {
+            objects.wait(&doing, upping.observer).await?;
+        }
+        let entrance = Entrance::find(cluster, environment).await?;
+        let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
+        changed |= self.seed(environment, &shop, upping.observer).await?;
+        let digest = objects.digest().await?;
+        Ok((secrets.set.clone(), entrance, shop, digest, changed))
+    }
+
+    /// Makes the products that are not there.
+    async fn seed(
+        &self,
+        environment: &Environment,
+        shop: &Shop,
+        observer: &dyn Observer,
+    ) -> Result<bool, K3sError> {
+        let failed = |error: crate::shop::ShopError| K3sError::Seed {
+            reason: error.to_string(),
+        };
+        let missing = seed::missing(shop, &environment.seed)
+            .await
+            .map_err(failed)?;
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        let step = "seed the catalogue";
+        observer.started(step);
+        let made = seed::make(shop, &environment.seed).await.map_err(failed);
+        match &made {
+            Ok(_) => observer.done(step, true),
+            Err(error) => observer.failed(step, error.to_string()),
+        }
+        made.map(|made| made > 0)
+    }
+}
+
+fn refuse_hopeless(plan: &ObjectPlan, force: bool) -> Result<(), K3sError> {
+    let refused: Vec<ObjectChange> = plan.refused().cloned().collect();
+    if !refused.is_empty() {
+        return Err(K3sError::Refused(refused));
+    }
+    let contested: Vec<ObjectChange> = plan.contested().cloned().collect();
+    if !force && !contested.is_empty() {
+        return Err(K3sError::Contested(contested));
+    }
+    Ok(())
+}
