@@ -1,6 +1,7 @@
 //! Where k3s itself comes from: a file, the cache, or the published release with its checksum.
 
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,7 +48,9 @@ pub async fn find_binary(
         None if cached.is_file() => cached,
         None => download(source, here, &cached).await?,
     };
-    let sha256 = sha256_of(&path)?;
+    let hashed = path.clone();
+    let digest = tokio::task::spawn_blocking(move || sha256_of(&hashed)).await;
+    let sha256 = digest.map_err(|error| BootstrapError::file(&path, error.into()))??;
     let published = published_checksum(&path.with_file_name(checksums_name()));
     if published
         .as_ref()
@@ -91,7 +94,32 @@ pub fn find_archive(path: &Path) -> Result<WantedArchive, BootstrapError> {
         path: path.to_owned(),
         sha256: sha256_of(path)?,
         size,
+        images: archived_images(path).unwrap_or_default(),
     })
+}
+
+/// The images in an archive, as `NAME@DIGEST`; none if it is not the tar of an OCI layout.
+fn archived_images(path: &Path) -> Option<Vec<String>> {
+    let mut archive = tar::Archive::new(fs::File::open(path).ok()?);
+    let mut index = archive
+        .entries_with_seek()
+        .ok()?
+        .map_while(Result::ok)
+        .find(|entry| entry.path().is_ok_and(|path| path.ends_with("index.json")))?;
+    let mut text = String::new();
+    index.read_to_string(&mut text).ok()?;
+    let index: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let named = |manifest: &serde_json::Value| {
+        let name = manifest["annotations"]["io.containerd.image.name"].as_str()?;
+        Some(format!("{name}@{}", manifest["digest"].as_str()?))
+    };
+    Some(
+        index["manifests"]
+            .as_array()?
+            .iter()
+            .filter_map(named)
+            .collect(),
+    )
 }
 
 /// What the program says that it is. It must run here, since it is to run on the same kind of machine.

@@ -1,6 +1,6 @@
 //! What a host is and what runs there, as one script tells it in one round trip.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -162,6 +162,8 @@ pub struct SeenNode {
     pub machine: String,
     /// The kubelet's version.
     pub version: String,
+    /// The images that it holds, as it told last, each as `NAME@DIGEST`.
+    pub images: BTreeSet<String>,
 }
 
 /// Looks at a host.
@@ -354,9 +356,29 @@ pub(super) fn nodes_of(list: &Json) -> Option<Vec<SeenNode>> {
             reason: text(&ready["message"]),
             machine: text(&status["nodeInfo"]["machineID"]),
             version: text(&status["nodeInfo"]["kubeletVersion"]),
+            images: images_of(&status["images"]),
         }
     });
     Some(nodes.collect())
+}
+
+/// The images of a node: each has names with tags, and names with digests.
+fn images_of(images: &Json) -> BTreeSet<String> {
+    let names = |image: &Json| -> Vec<String> {
+        let names = image["names"].as_array().into_iter().flatten();
+        names.filter_map(Json::as_str).map(str::to_owned).collect()
+    };
+    let mut found = BTreeSet::new();
+    for names in images.as_array().into_iter().flatten().map(names) {
+        for digest in names
+            .iter()
+            .filter_map(|name| Some(name.split_once('@')?.1))
+        {
+            let tagged = names.iter().filter(|name| !name.contains('@'));
+            found.extend(tagged.map(|name| format!("{name}@{digest}")));
+        }
+    }
+    found
 }
 
 #[cfg(test)]

@@ -1,7 +1,19 @@
-# Tells what a host is and what runs there: a line each, `key=value`, and `end=ok` last. Changes nothing.
+# Tells what a host is and what runs there: a line each, `key=value`, and `end=ok` last. Changes nothing but a note in
+# /run/k3s, which goes with k3s.
 # The arguments are the files whose digests are wanted.
 say() { printf '%s=%s\n' "$1" "$(printf '%s' "$2" | tr '\n\r' '  ')"; }
 yes_no() { if "$@" >/dev/null 2>&1; then echo yes; else echo no; fi; }
+# The digest of a file. That of a large one is noted, with what tells that the file is still the same.
+digest_of() {
+  [ "$(stat -c %s -- "$1")" -gt 1000000 ] || { sha256sum < "$1"; return; }
+  same="$1 $(stat -c '%d %i %s %y %z' -- "$1") "
+  while IFS= read -r line; do
+    case $line in "$same"*) printf '%s -\n' "${line##* }"; return ;; esac
+  done 2>/dev/null < /run/k3s/shopctl-digests
+  sum=$(sha256sum < "$1")
+  [ ! -d /run/k3s ] || printf '%s%s\n' "$same" "${sum%% *}" 2>/dev/null > /run/k3s/shopctl-digests
+  printf '%s\n' "$sum"
+}
 existing() { d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; printf '%s' "$d"; }
 
 say time "$(date +%s.%N)"
@@ -61,7 +73,7 @@ say state "$(yes_no test -e /var/lib/rancher/k3s/agent -o -e /var/lib/rancher/k3
 say password "$(yes_no test -s /etc/rancher/node/password)"
 for path; do
   if [ -f "$path" ]; then
-    sum=$(sha256sum < "$path")
+    sum=$(digest_of "$path")
     say file "${sum%% *} $(stat -c %a -- "$path") $path"
   else
     say file "absent 0 $path"

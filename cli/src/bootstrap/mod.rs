@@ -10,6 +10,7 @@
 //! | `config` | what k3s is told on each host |
 //! | `plan`, `removal` | what there is + what is wanted → steps |
 //! | `work`, `ready` | carries steps out, and waits |
+//! | `images` | that every host holds every image |
 //! | `binary` | where k3s itself comes from |
 //! | `kubeconfig` | the way for clients |
 //! | `marker` | whose a host is, and how it was |
@@ -20,6 +21,7 @@ mod binary;
 mod config;
 mod error;
 mod facts;
+mod images;
 mod kubeconfig;
 mod links;
 mod marker;

@@ -127,6 +127,8 @@ pub struct WantedArchive {
     pub sha256: String,
     /// Its size in bytes.
     pub size: u64,
+    /// The images in it, each as `NAME@DIGEST`, as far as the archive tells: then every node is to hold them.
+    pub images: Vec<String>,
 }
 
 /// What the names of our archives begin with on a host.
@@ -167,6 +169,11 @@ impl WantedCluster {
         self.hosts.iter().find(|host| host.role == Role::Server)
     }
 
+    /// Every image that a host is to hold, as `NAME@DIGEST`.
+    pub fn images(&self) -> impl Iterator<Item = &String> {
+        self.archives.iter().flat_map(|archive| &archive.images)
+    }
+
     /// How many servers there are.
     pub fn servers(&self) -> usize {
         let is_server = |host: &&WantedHost| host.role == Role::Server;
@@ -185,6 +192,7 @@ mod tests {
                 path: path.into(),
                 sha256: sha256.to_owned(),
                 size: 1,
+                images: Vec::new(),
             }
             .name()
         };

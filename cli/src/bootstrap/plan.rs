@@ -1,6 +1,6 @@
 //! From what hosts are to what they are to be, step by step. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -60,6 +60,11 @@ pub enum HostAction {
         /// The server that is asked.
         host: String,
     },
+    /// See that a host holds every image, and bring in what is missing.
+    CheckImages {
+        /// The host.
+        host: String,
+    },
     /// Take k3s away.
     Remove {
         /// The host.
@@ -79,6 +84,7 @@ impl HostAction {
             | Self::Start { host }
             | Self::FetchKubeconfig { host }
             | Self::AwaitCluster { host }
+            | Self::CheckImages { host }
             | Self::Remove { host } => host,
         }
     }
@@ -93,6 +99,7 @@ impl HostAction {
             | Self::Remove { .. } => HostWave::Prepare,
             Self::Start { .. } | Self::Forget { .. } => HostWave::Start,
             Self::FetchKubeconfig { .. } | Self::AwaitCluster { .. } => HostWave::Settle,
+            Self::CheckImages { .. } => HostWave::Check,
         }
     }
 }
@@ -106,6 +113,8 @@ pub enum HostWave {
     Start,
     /// What is done once.
     Settle,
+    /// What is seen to at the end: all hosts side by side.
+    Check,
 }
 
 /// What was seen: the facts of each host, by its name, and what is here.
@@ -115,6 +124,8 @@ pub struct SeenCluster {
     pub hosts: BTreeMap<String, HostFacts>,
     /// Whether the kubeconfig that is kept here leads to this cluster.
     pub kubeconfig: bool,
+    /// The images that each host holds, as `NAME@DIGEST`. A host that was not asked is not here.
+    pub images: BTreeMap<String, BTreeSet<String>>,
     /// Whether pods can run: the default account is there, and names are resolved. `None`: it was not asked.
     pub settled: Option<bool>,
 }
@@ -188,7 +199,37 @@ pub fn plan_hosts(cluster: &WantedCluster, seen: &SeenCluster) -> Vec<Step<HostA
             host: first.name.clone(),
         },
     });
+    for host in &cluster.hosts {
+        let missing = missing_images(cluster, seen.images.get(&host.name));
+        if cluster.images().next().is_some() {
+            steps.push(Step {
+                name: format!("check images on {}", host.name),
+                needed: !missing.is_empty(),
+                detail: match missing.as_slice() {
+                    [one] => format!("it does not hold {}", without_digest(one)),
+                    several => format!("it does not hold {} of them", several.len()),
+                },
+                action: HostAction::CheckImages {
+                    host: host.name.clone(),
+                },
+            });
+        }
+    }
     steps
+}
+
+/// The images that a host does not hold, or not with their digests.
+pub(super) fn missing_images<'a>(
+    cluster: &'a WantedCluster,
+    held: Option<&BTreeSet<String>>,
+) -> Vec<&'a String> {
+    let is_held = |image: &&String| held.is_some_and(|held| held.contains(*image));
+    cluster.images().filter(|image| !is_held(image)).collect()
+}
+
+/// The name of an image.
+pub(super) fn without_digest(image: &str) -> &str {
+    image.split_once('@').map_or(image, |(name, _)| name)
 }
 
 /// The steps that put files on a host.

@@ -21,7 +21,7 @@ const CLUSTER_DEADLINE: Duration = Duration::from_mins(3);
 const MOST_RESTARTS: u32 = 4;
 
 /// What a look found.
-enum Look {
+pub(super) enum Look {
     /// What was waited for is there.
     There,
     /// It is not yet, and this is how far it is.
@@ -96,7 +96,7 @@ impl Waiting<'_> {
     }
 
     /// Looks again and again.
-    async fn until(
+    pub(super) async fn until(
         &self,
         what: &str,
         deadline: Duration,

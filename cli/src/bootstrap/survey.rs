@@ -1,6 +1,6 @@
 //! Connects to all hosts, looks at them, and says what is in the way: what every command does first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,11 +8,12 @@ use futures_util::future::join_all;
 
 use super::BootstrapError;
 use super::facts::{HostFacts, look};
+use super::images::held_images;
 use super::kubeconfig::KeptKubeconfig;
 use super::links::try_links;
 use super::model::WantedCluster;
 use super::paths;
-use super::plan::SeenCluster;
+use super::plan::{SeenCluster, missing_images};
 use super::preflight::preflight;
 use super::ready::is_settled;
 use super::work::with_dns;
@@ -95,11 +96,35 @@ impl Survey {
         seen.kubeconfig = facts
             .and_then(|facts| facts.files.get(paths::KUBECONFIG))
             .is_some_and(|file| KeptKubeconfig::is_from(kept, &file.sha256, &first.client));
+        seen.images = self.images(cluster, &seen).await;
+        let facts = seen.hosts.get(&first.name);
         let answers = facts.is_some_and(|facts| facts.nodes.is_some());
         if let (true, Some(server)) = (answers, self.hosts.get(&first.name)) {
             seen.settled = is_settled(&**server, with_dns(cluster)).await.ok();
         }
         seen
+    }
+
+    /// The images that hosts hold. What a kubelet tells is as old as half a minute: one that seems to lack some is asked
+    /// itself.
+    async fn images(
+        &self,
+        cluster: &WantedCluster,
+        seen: &SeenCluster,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let nodes = seen.nodes().map(Vec::as_slice).unwrap_or_default();
+        let looks = nodes.iter().map(async |node| {
+            let told = &node.images;
+            let host = self.hosts.get(&node.name);
+            let held = match host {
+                Some(host) if node.ready && !missing_images(cluster, Some(told)).is_empty() => {
+                    held_images(&**host).await.unwrap_or_default()
+                }
+                _ => told.clone(),
+            };
+            (node.name.clone(), held)
+        });
+        join_all(looks).await.into_iter().collect()
     }
 }
 

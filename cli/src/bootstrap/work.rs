@@ -10,6 +10,7 @@ use futures_util::future::join_all;
 use super::BootstrapError;
 use super::config::{node_config, sha256};
 use super::facts::HostFacts;
+use super::images::check_images;
 use super::kubeconfig::fetch;
 use super::marker::{Before, LOOK_BEFORE, Marker};
 use super::model::{Role, WantedCluster, WantedHost};
@@ -59,7 +60,7 @@ impl HostWork<'_> {
         for step in of(HostWave::Settle, None) {
             self.carry_out_step(step).await?;
         }
-        Ok(())
+        self.side_by_side(&of(HostWave::Check, None)).await
     }
 
     /// The role of the host that a step is for: to forget a node is for that node's sake.
@@ -140,18 +141,26 @@ impl HostWork<'_> {
                 fetched.keep(&self.kubeconfig)
             }
             HostAction::AwaitCluster { .. } => {
-                let waiting = Waiting {
-                    host,
-                    step: &step.name,
-                    observer: self.observer,
-                    unit: Role::Server.unit(),
-                };
+                let waiting = self.waiting(host, Role::Server, &step.name);
                 waiting.cluster(with_dns(self.cluster)).await
+            }
+            HostAction::CheckImages { host: name } => {
+                let waiting = self.waiting(host, self.wanted(name)?.role, &step.name);
+                check_images(&waiting, self.cluster).await
             }
             HostAction::Remove { host: name } => match &self.facts(name)?.marker {
                 Some(marker) => remove(host, marker).await.map_err(Into::into),
                 None => Ok(()),
             },
+        }
+    }
+
+    fn waiting<'a>(&'a self, host: &'a dyn Host, role: Role, step: &'a str) -> Waiting<'a> {
+        Waiting {
+            host,
+            step,
+            observer: self.observer,
+            unit: role.unit(),
         }
     }
 
@@ -284,12 +293,7 @@ fi"#;
         let unit = wanted.role.unit();
         let command = Command::script("start k3s", script, [unit, &digest]).as_root();
         host.run_well(command).await?;
-        let waiting = Waiting {
-            host,
-            step,
-            observer: self.observer,
-            unit,
-        };
+        let waiting = self.waiting(host, wanted.role, step);
         waiting.node(server, &wanted.name, wanted.role).await
     }
 

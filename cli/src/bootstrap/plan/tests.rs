@@ -22,6 +22,7 @@ fn cluster() -> WantedCluster {
             path: "/x/system.tar.zst".into(),
             sha256: "a1".to_owned(),
             size: 7,
+            images: vec!["localhost/a:1@sha256:aa".to_owned()],
         }],
         hosts: vec![host("server-1", Role::Server), host("agent-1", Role::Agent)],
         ..WantedCluster::default()
@@ -36,6 +37,8 @@ fn settled(cluster: &WantedCluster) -> SeenCluster {
         ..SeenCluster::default()
     };
     for host in &cluster.hosts {
+        seen.images
+            .insert(host.name.clone(), cluster.images().cloned().collect());
         let mut facts = HostFacts {
             machine: format!("machine of {}", host.name),
             node_password: true,
@@ -85,6 +88,7 @@ fn settled(cluster: &WantedCluster) -> SeenCluster {
                         reason: String::new(),
                         machine: format!("machine of {}", host.name),
                         version: String::new(),
+                        images: BTreeSet::new(),
                     })
                     .collect(),
             );
@@ -143,6 +147,8 @@ fn bare_hosts_need_everything_in_this_order() {
             "join agent-1: as an agent, k3s v1.34.3+k3s1",
             "fetch the kubeconfig: from server-1",
             "wait for the cluster: the default account and CoreDNS",
+            "check images on server-1: it does not hold localhost/a:1",
+            "check images on agent-1: it does not hold localhost/a:1",
         ]
     );
 }
@@ -255,5 +261,16 @@ fn a_token_that_others_may_read_is_closed_to_them() {
     assert_eq!(
         needed(&cluster, &seen),
         ["configure k3s on server-1: agent-token"]
+    );
+}
+
+#[test]
+fn a_host_that_lost_an_image_is_given_it_again() {
+    let cluster = cluster();
+    let mut seen = settled(&cluster);
+    seen.images.insert("agent-1".to_owned(), BTreeSet::new());
+    assert_eq!(
+        needed(&cluster, &seen),
+        ["check images on agent-1: it does not hold localhost/a:1"]
     );
 }

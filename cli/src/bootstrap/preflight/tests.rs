@@ -237,6 +237,7 @@ fn one_machine_under_two_names_and_two_machines_under_one_are_found() {
         reason: String::new(),
         machine: "another".to_owned(),
         version: String::new(),
+        images: std::collections::BTreeSet::new(),
     };
     let problems = found(|server, _| server.nodes = Some(vec![node(true)]));
     assert!(

@@ -34,6 +34,11 @@ const HOPELESS: &[&str] = &[
     "RunContainerError",
 ];
 
+/// Who ended so often at once will end again.
+const MOST_RESTARTS: i64 = 3;
+/// What a program ends with that wants to be started again later (`EX_TEMPFAIL`).
+const TRY_AGAIN: i64 = 75;
+
 /// It is ready, or has done what it was made for.
 pub(super) fn readiness(object: &Value) -> Readiness {
     if text(object, "/status/phase") == Some("Succeeded") || is_ready(object) {
@@ -73,7 +78,7 @@ pub fn trouble(pod: &Value) -> Option<PodTrouble> {
             let last = ended(status, "/lastState/terminated");
             return Some(PodTrouble {
                 is_stuck: true,
-                is_hopeless: HOPELESS.contains(&reason),
+                is_hopeless: HOPELESS.contains(&reason) || keeps_ending(status),
                 has_ended: last.is_some(),
                 ..found(
                     name,
@@ -118,6 +123,13 @@ pub fn trouble(pod: &Value) -> Option<PodTrouble> {
             other => with_message(other, text(pod, "/status/message")),
         },
     ))
+}
+
+/// Whether a container ended again and again without having been ready. One that ends with `TRY_AGAIN` waits for
+/// somebody else.
+fn keeps_ending(status: &Value) -> bool {
+    number(status, "/restartCount").unwrap_or(0) >= MOST_RESTARTS
+        && number(status, "/lastState/terminated/exitCode") != Some(TRY_AGAIN)
 }
 
 /// How a container ended that did not end well.

@@ -125,7 +125,7 @@ fn a_pod_without_an_image_is_stuck_and_says_why() {
 
 #[test]
 fn a_pod_that_crashes_says_how_it_ended_last() {
-    let container = json!({"name": "redis", "ready": false, "restartCount": 3,
+    let container = json!({"name": "redis", "ready": false, "restartCount": 2,
         "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
         "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "message": "a\nno data folder\n"}}});
     let found = trouble(&pod("1", container)).unwrap();
@@ -134,6 +134,18 @@ fn a_pod_that_crashes_says_how_it_ended_last() {
         found.reason,
         "CrashLoopBackOff: back-off 40s; it ended with 1 (Error): no data folder"
     );
+}
+
+#[test]
+fn a_pod_that_crashes_again_and_again_is_given_up_unless_it_wants_to_be_started_again() {
+    let hopeless = |restarts: u32, code: u32| {
+        let container = json!({"name": "redis", "ready": false, "restartCount": restarts,
+            "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+            "lastState": {"terminated": {"exitCode": code, "reason": "Error"}}});
+        trouble(&pod("1", container)).unwrap().is_hopeless
+    };
+    assert!(hopeless(3, 1) && !hopeless(2, 1));
+    assert!(!hopeless(9, 75));
 }
 
 #[test]

@@ -118,7 +118,8 @@ async fn leave(
         .leave(observer, interrupt)
         .await
         .map_err(failure)?;
-    forget_cluster(session.folder.state_dir());
+    forget_cluster(session.folder.state_dir(), environment.name.as_str())
+        .map_err(|error| failure(error.into()))?;
     context.ui.say(&if changed {
         format!("The cluster is gone: {hosts} are as they were found")
     } else {

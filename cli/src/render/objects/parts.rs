@@ -10,6 +10,10 @@ use crate::environment::{ComponentSettings, Environment};
 /// The user that every process runs as. It is nobody's on a host, and images need not know it.
 const USER: u32 = 10_001;
 
+/// How often, in seconds, a probe is made at most that is a command: to run one in a container costs 50 ms of processor
+/// time, and seven pods that are asked twice a second would take most of a core.
+const COMMAND_PERIOD: u64 = 5;
+
 /// Parts of a pod as templates see them; each is written with `tojson`.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -209,6 +213,14 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
         }
     }
     let mut started = alive.clone();
+    if matches!(
+        probe.kind,
+        ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec
+    ) {
+        for probe in [&mut ready, &mut alive] {
+            probe["periodSeconds"] = json!(period.max(COMMAND_PERIOD));
+        }
+    }
     started["periodSeconds"] = json!(1);
     started["failureThreshold"] = json!(probe.start_seconds);
     (started, ready, alive)

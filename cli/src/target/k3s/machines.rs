@@ -129,14 +129,19 @@ async fn given<'a>(reaching: &Reaching<'_>) -> Result<Given<'a>, K3sError> {
         cache: &home.join(".cache/shopctl/k3s"),
         releases: RELEASES,
     };
-    let archives = archive_files(reaching.environment, reaching.beside);
+    let mut archives = archive_files(reaching.environment, reaching.beside);
+    archives.extend_from_slice(&reaching.archives);
+    // Digests of large files take their time, and the hosts are looked at meanwhile.
+    let digests = tokio::task::spawn_blocking(move || {
+        let found = archives.iter().map(|path| find_archive(path));
+        found.collect::<Result<_, BootstrapError>>()
+    });
+    let (binary, archives) = tokio::join!(find_binary(&source, &here), digests);
     Ok(Given {
-        binary: find_binary(&source, &here).await?,
-        archives: archives
-            .iter()
-            .chain(&reaching.archives)
-            .map(|path| find_archive(path))
-            .collect::<Result<_, _>>()?,
+        binary: binary?,
+        archives: archives.map_err(|error| K3sError::Image {
+            reason: error.to_string(),
+        })??,
         ..Given::default()
     })
 }

@@ -32,6 +32,7 @@ pub use status::{ClusterStatus, NodeRow, PodRow, status};
 pub use tunnel::{Books, Tunnel};
 pub use up::{Brought, Planned, ShopPlan, Upping, Wanting};
 
+use crate::bootstrap::{BootstrapError, KeptKubeconfig, unmerge, user_kubeconfig};
 pub use crate::render::NAMESPACE;
 
 /// Where the kubeconfig of a shop is kept.
@@ -44,8 +45,28 @@ pub fn journal(state_dir: &Path) -> PathBuf {
     state_dir.join("journal")
 }
 
-/// Forgets a cluster that is gone.
-pub fn forget_cluster(state_dir: &Path) {
+/// Lets the user's own kubectl find a cluster, under the environment's name. Says which file was changed, if one was.
+pub(crate) fn tell_kubectl(
+    state_dir: &Path,
+    environment: &str,
+) -> Result<Option<PathBuf>, BootstrapError> {
+    let Some(path) = users_own() else {
+        return Ok(None);
+    };
+    let kept = KeptKubeconfig::read(&kubeconfig(state_dir), environment)?;
+    Ok(kept.merge_into(&path)?.then_some(path))
+}
+
+/// Forgets a cluster that is gone, in the user's own kubeconfig too.
+pub fn forget_cluster(state_dir: &Path, environment: &str) -> Result<(), BootstrapError> {
     // What is left tells of a cluster that does not answer; the next `up` replaces it.
     let _ = std::fs::remove_file(kubeconfig(state_dir));
+    users_own().map_or(Ok(false), |path| unmerge(&path, environment))?;
+    Ok(())
+}
+
+fn users_own() -> Option<PathBuf> {
+    let variable = std::env::var("KUBECONFIG").ok();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    user_kubeconfig(variable.as_deref(), home.as_deref())
 }

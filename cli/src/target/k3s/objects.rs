@@ -108,8 +108,10 @@ impl<'a> Objects<'a> {
                     .any(|change| Some(&change.object) == key.as_ref())
             })
             .collect();
-        remove(self.cluster, &gone, observer).await?;
-        self.wait(doing, observer).await
+        // What goes takes its time to end, and nothing waits for it.
+        let going = async { Ok(remove(self.cluster, &gone, observer).await?) };
+        tokio::try_join!(going, self.wait(doing, observer))?;
+        Ok(())
     }
 
     /// Waits until everything that is wanted is ready.

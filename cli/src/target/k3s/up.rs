@@ -281,7 +281,20 @@ impl Planned {
         self.machines
             .carry_out(steps, upping.observer, upping.interrupt.clone())
             .await?;
-        let cluster = Cluster::connect(&kubeconfig(wanting.folder.state_dir())).await?;
+        let state_dir = wanting.folder.state_dir();
+        let cluster = Cluster::connect(&kubeconfig(state_dir)).await?;
+        // The shop does not need it, so what is in its way is told and no more.
+        match super::tell_kubectl(state_dir, wanting.environment.name.as_str()) {
+            Ok(None) => {}
+            Ok(Some(path)) => upping.observer.note(format!(
+                "kubectl finds the cluster as `{}` in {}",
+                wanting.environment.name,
+                path.display()
+            )),
+            Err(error) => upping
+                .observer
+                .note(format!("{error}; kubectl is not told of the cluster")),
+        }
         let request = LeaseRequest {
             environment: wanting.environment.name.as_str(),
             command: "up",

@@ -1,0 +1,244 @@
+# shellcheck shell=bash
+# Stages of lab/e2e on a real k3s: what `shopctl` promises for shops on hosts. lab/e2e sets what is not set here.
+# shellcheck disable=SC2154
+
+# Where a stage keeps what it writes: the state folder, environment files, what the last command said.
+work=$cache/run/$lab.e2e
+program=${SHOPCTL:-${CARGO_TARGET_DIR:-$project/target}/debug/shopctl}
+said=$work/said
+environment=$work/lab.yaml
+# The kubeconfig of whoever runs this is none of a test's business.
+export KUBECONFIG=$work/kubeconfig
+
+prepare_shop() {
+    need curl curl jq jq
+    [ -x "$program" ] || die 3 "there is no shopctl at $program" "cargo build --workspace --bins, or name one with SHOPCTL"
+    mkdir -p "$work"
+    quietly "$hosts" up "$lab"
+    "$hosts" environment "$lab" >"$environment"
+    "$here/images" >/dev/null 2>&1 || die 1 "the images of the lab cannot be made" "lab/images"
+}
+
+# shop COMMAND…: shopctl, and what it said in $said.
+shop() { "$program" --state-dir "$work/state" -e "$environment" "$@" >"$said" 2>&1; }
+# shop_ends CODE COMMAND…: it ends with that exit code.
+shop_ends() {
+    local wanted=$1 ended=0
+    shift
+    shop "$@" || ended=$?
+    [ "$ended" = "$wanted" ]
+}
+# The last command said something.
+told() { grep -qE -- "$1" "$said"; }
+kubectl() { on server "k3s kubectl -n ecommerce $(printf "%q " "$@")"; }
+count() { kubectl get "$@" -o name 2>/dev/null | wc -l; }
+# within SECONDS COMMAND…
+within() {
+    local limit=$1 began=$EPOCHREALTIME
+    shift
+    "$@" && [ "$(bc <<<"$EPOCHREALTIME - $began <= $limit")" = 1 ]
+}
+
+# variant SED-EXPRESSION…: the environment file with something else in it; `original` puts it back.
+variant() {
+    [ -e "$environment.original" ] || cp "$environment" "$environment.original"
+    sed "$@" "$environment.original" >"$environment"
+    ! cmp -s "$environment" "$environment.original"
+}
+original() { [ ! -e "$environment.original" ] || mv "$environment.original" "$environment"; }
+
+green() { told 'checks passed'; }
+brings_up() { shop up --yes && told 'The shop is up at'; }
+brings_up_green() { brings_up && green; }
+changes_nothing() { shop up && told '^Nothing to do: the shop is up'; }
+all_pods_ready() { shop status -o json && jq -es '.[0] | (.pods | length > 15) and all(.pods[]; .ready) and (.nodes | length == 2) and all(.nodes[]; .ready)' "$said" >/dev/null; }
+is_proved_again() { shop smoke && green; }
+timings_are_kept() { shop status --timings && told 'start k3s on server' && told 'wait for statefulset/postgres'; }
+logs_are_there() { shop logs auth -n 5 && told '^auth-'; }
+kubectl_finds_it() { jq -e . >/dev/null 2>&1 <<<null && grep -q '^- name: lab\|name: lab$' "$KUBECONFIG"; }
+
+need_shop() {
+    [ -e "$environment" ] || prepare_shop
+    step "the shop is up" shop up --yes
+}
+
+# ── changes
+
+replicas_are() { [ "$(count pods -l app.kubernetes.io/name=echo --field-selector status.phase=Running)" = "$1" ]; }
+image_fails() {
+    ! shop up && told "$1" && told 'ErrImagePull|ImagePullBackOff' && told 'localhost/lab/none'
+}
+
+stage_changes() {
+    need_shop
+    step "another number of replicas" variant 's/^services:$/services:\n  echo: { replicas: 2 }/'
+    step "is planned, with exit code 4" shop_ends 4 plan
+    step "as one field" told 'spec.replicas: 1 -> 2'
+    step "and comes to be" brings_up_green
+    step "with two pods" replicas_are 2
+    step "a component that is not wanted any more" variant 's/^services:$/services:\n  redis-primary: { enabled: false }/'
+    step "is planned to be pruned" shop_ends 4 plan
+    step "with its Deployment" told 'prune +deployment/redis-primary'
+    step "is not removed without having been asked" shop_ends 2 up
+    step "but with --yes" brings_up_green
+    step "and nothing of it is left" none_of redis-primary
+    step "while the other has its old number" replicas_are 1
+    original
+    step "it comes back" brings_up_green
+    step "nothing is left to do" changes_nothing
+}
+
+none_of() { [ -z "$(kubectl get deployment,service,configmap,networkpolicy,serviceaccount,pdb -o name | grep "/$1" || true)" ]; }
+
+# ── trouble
+
+serves() { is_proved_again; }
+
+stage_trouble() {
+    need_shop
+    variant 's/^services:$/services:\n  echo: { image: "localhost\/lab\/none:1" }/'
+    step "an image that nobody has is said within 90 s" within 90 image_fails deployment/echo
+    step "while the shop serves" serves
+    original
+    step "the next good up heals it" brings_up
+    variant 's|^  sentinel: .*|  sentinel: { image: "localhost/lab/none:1" }|'
+    step "the same in a StatefulSet" within 90 image_fails statefulset/sentinel
+    original
+    step "the next good up heals that too" brings_up_green
+    quietly kubectl delete service product
+    quietly kubectl patch configmap common --type merge -p '{"data":{"environment":"mine"}}'
+    step "what was deleted and changed by hand is found" shop_ends 4 plan
+    step "the Service" told 'create +service/product'
+    step "and who changed the field" told 'kubectl'
+    step "fields of others are not taken without a word" shop_ends 2 up
+    step "but with --force-conflicts" shop up --force-conflicts
+    step "nothing is left to do" shop_ends 0 plan
+    quietly kubectl scale deployment/gateway --replicas=1
+    step "a number of replicas by hand is found" shop_ends 4 plan
+    step "and mended" shop up --force-conflicts
+    step "and the shop serves" serves
+}
+
+# ── kills
+
+# killed_at PATTERN: `up` is killed as soon as it has said that.
+killed_at() {
+    local pid deadline=$((SECONDS + 180))
+    "$program" --state-dir "$work/state" -e "$environment" up --yes >"$said" 2>&1 &
+    pid=$!
+    until told "$1"; do
+        if ! kill -0 "$pid" 2>/dev/null || [ "$SECONDS" -ge "$deadline" ]; then
+            kill -9 "$pid" 2>/dev/null || true
+            say "it was never said: $1"
+            return 1
+        fi
+        sleep 0.02
+    done
+    kill -9 "$pid"
+    wait "$pid" 2>/dev/null || true
+    # Connections end with whoever made them.
+    wait_for 10 no_connection
+}
+no_connection() { ! grep -lqsa "$work/state" /proc/[0-9]*/cmdline 2>/dev/null | grep -q .; }
+
+stage_kills() {
+    [ ! -e "$environment" ] || quietly "$hosts" reset "$lab"
+    rm -rf "$work/state"
+    prepare_shop
+    local phase
+    while IFS='|' read -r phase pattern; do
+        step "killed $phase" killed_at "$pattern"
+    done <<'PHASES'
+while it sends files|^✓ claim (server|agent)
+while it sends images|^✓ put k3s on (server|agent)
+while it starts the server|^✓ configure k3s on server
+while the agent joins|^✓ start k3s on server
+while the cluster settles|^✓ fetch the kubeconfig
+while it makes objects|^✓ make secrets
+while it makes workloads|^✓ create service/traefik
+while it waits for pods|^✓ create poddisruptionbudget/redis
+while it waits for pods again|^· wait for deployment/order
+before the smoke test|^✓ seed the catalogue
+in the smoke test|^✓ three logins
+PHASES
+    step "the next up converges" shop up --yes
+    step "to a proved shop" green
+    step "after which there is nothing to do" changes_nothing
+}
+
+# ── down
+
+uids() { kubectl get pvc,secret -o json | jq -r '.items[] | "\(.kind)/\(.metadata.name) \(.metadata.uid)"' | sort; }
+keeps_data() { diff <(printf '%s\n' "$kept") <(uids) >&2; }
+only_data_is_left() { [ "$(count deployment,statefulset,daemonset,job,service,configmap,pods | cat)" -le 1 ]; }
+products_are_there() { ! told 'seed the catalogue'; }
+nothing_of_it() { ! quietly on server k3s kubectl get namespace ecommerce; }
+forgotten_by_kubectl() { ! grep -q 'lab$' "$KUBECONFIG"; }
+
+# What k3s and its pods leave on a host: files, interfaces, mounts, rules, processes, units, settings.
+portrait() {
+    on "$1" sh <<'SCRIPT'
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/tmp -o -path /root/.cache -o -path /run/systemd -o -path /run/udev -o -path /run/log -o -path /run/sudo \) -prune -o -printf 'file %p %y %m %u\n' | grep -v '/var/lib/systemd/\|/var/lib/sudo\|\.pyc\|/run/user\|/run/sshd'
+find /var/lib/rancher /etc/rancher /run/k3s /run/flannel 2>/dev/null | sed 's/^/file /'
+ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
+awk '{print "mount " $2}' /proc/self/mounts | grep -v '/run/user\|/run/credentials'
+for program in iptables ip6tables; do $program-save 2>/dev/null | grep '^-A\|^:.* -' | sed 's/ \[.*//; s/^/rule /'; done
+ps -eo comm= | grep -E 'k3s|containerd|shim|traefik|postgres|redis|shopd|coredns' | sed 's/^/process /'
+systemctl list-unit-files --no-legend --plain | awk '{print "unit " $1 " " $2}'
+for name in net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables; do echo "setting $name $(cat /proc/sys/$(echo $name | tr . /) 2>/dev/null)"; done
+SCRIPT
+}
+portraits() { for name in server agent; do portrait "$name" | LC_ALL=C sort -u >"$work/$name.$1"; done; }
+are_as_before() {
+    portraits after
+    diff "$work/server.before" "$work/server.after" >&2 && diff "$work/agent.before" "$work/agent.after" >&2
+}
+
+stage_down() {
+    need_shop
+    kept=$(uids)
+    step "down" shop down
+    step "says what is kept" told 'data and secrets are kept'
+    step "leaves nothing that runs" only_data_is_left
+    step "and all claims and Secrets" keeps_data
+    step "down again has nothing to do" shop down
+    step "with that word" told 'Nothing to do'
+    step "up" brings_up_green
+    step "has the same data" keeps_data
+    step "and the same products" products_are_there
+    step "down --purge asks" shop_ends 2 down --purge
+    step "down --purge" shop down --purge --yes
+    step "leaves nothing" nothing_of_it
+    step "up makes a new one" brings_up_green
+    step "down --cluster" shop down --cluster --yes
+    step "kubectl does not know it any more" forgotten_by_kubectl
+}
+
+# ── the way from bare hosts and back
+
+stage_short() {
+    prepare_shop
+    portraits before
+    step "bare hosts to a green smoke test through the ingress" brings_up_green
+    step "up again changes nothing" changes_nothing
+    step "down --cluster" shop down --cluster --yes
+    step "leaves the hosts as they were" are_as_before
+}
+
+stage_shop() {
+    prepare_shop
+    portraits before
+    step "a plan for bare hosts changes nothing" shop_ends 4 plan
+    step "bare hosts to a green smoke test through the ingress" brings_up_green
+    step "all pods are ready on both nodes" all_pods_ready
+    step "up again changes nothing, in less than 3 s" within 3 changes_nothing
+    step "plan says so too" shop_ends 0 plan
+    step "smoke proves it again" is_proved_again
+    step "status --timings tells where the time went" timings_are_kept
+    step "logs" logs_are_there
+    step "kubectl finds the cluster" kubectl_finds_it
+    step "down --cluster" shop down --cluster --yes
+    step "leaves the hosts as they were" are_as_before
+}
+
+end_shop() { rm -rf "$work"; }
