@@ -12,7 +12,7 @@ use crate::args::{DrillArgs, Scenarios};
 use crate::catalogue::Catalogue;
 use crate::drill::compare::compare_drills;
 use crate::drill::history::{FaultKind, Figure};
-use crate::drill::report::{DrillReport, DrillRun, show, words};
+use crate::drill::report::{DrillReport, DrillRun, limit, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
 use crate::drill::{DrillError, DrillOutcome, DrillSeries, Healed, heal};
 use crate::environment::{DrillObjectives, DrillProfile, DrillScenario, Environment};
@@ -178,8 +178,8 @@ fn list(context: &Context, limits: &DrillObjectives, catalogue: &Catalogue) -> R
                     .objectives
                     .iter()
                     .map(|objective| {
-                        let limit = show(objective.figure, objective.limit);
-                        format!("{}: at most {limit}", words(objective.figure))
+                        let limit = limit(objective.figure, objective.limit, objective.over);
+                        format!("{}: {limit}", words(objective.figure))
                     })
                     .collect(),
             }
@@ -305,11 +305,26 @@ fn compared(before: &DrillReport, report: &DrillReport) -> String {
     )
 }
 
-/// A line a run, the times, and why it is not a pass. Fits into 80 columns.
+/// The figures of the runs, and why it is not a pass. Fits into 80 columns.
 pub(super) fn in_short(report: &DrillReport) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    if report.runs.len() > report.scenarios.len() {
+        text.push_str(&over_runs(report));
+    } else if !report.runs.is_empty() {
+        text.push_str(&each_run(report));
+    }
+    let _ = writeln!(text, "{}", report.verdict);
+    for reason in &report.reasons {
+        let _ = writeln!(text, "  {}: {}", reason.verdict, reason.text);
+    }
+    text
+}
+
+/// A line a run, and its times.
+fn each_run(report: &DrillReport) -> String {
     let mut outcomes = Table::new([
         "SCENARIO",
-        "RUN",
         "VERDICT",
         "WITHOUT ORDERS",
         "FAILED ORDERS",
@@ -317,7 +332,6 @@ pub(super) fn in_short(report: &DrillReport) -> String {
     ]);
     let mut times = Table::new([
         "SCENARIO",
-        "RUN",
         "NOTICED",
         "REPLACED",
         "REDIS WRITABLE",
@@ -328,7 +342,6 @@ pub(super) fn in_short(report: &DrillReport) -> String {
         let name = || -> Cell { run.scenario.as_str().into() };
         outcomes.row([
             name(),
-            run.run.to_string().into(),
             Cell::toned(run.verdict.to_string(), tone(run.verdict)),
             figure(Figure::OrderGap),
             figure(Figure::FailedOrders),
@@ -336,27 +349,69 @@ pub(super) fn in_short(report: &DrillReport) -> String {
         ]);
         times.row([
             name(),
-            run.run.to_string().into(),
             figure(Figure::Detected),
             figure(Figure::Promoted),
             figure(Figure::Writable),
             figure(Figure::FirstOrder),
         ]);
     }
-    let mut text = String::new();
-    if !report.runs.is_empty() {
-        let _ = write!(
-            text,
-            "{}\nFrom the fault on; well again means as fast and as free of errors as before:\n\n{}\n",
-            outcomes.render(),
-            times.render()
-        );
+    format!(
+        "{}\nFrom the fault on; well again means as fast and as free of errors as before:\n\n{}\n",
+        outcomes.render(),
+        times.render()
+    )
+}
+
+/// A line a scenario: medians, and the largest.
+fn over_runs(report: &DrillReport) -> String {
+    let mut table = Table::new([
+        "SCENARIO",
+        "RUNS",
+        "PASS",
+        "WITHOUT ORDERS",
+        "FAILED ORDERS",
+        "REDIS WRITABLE",
+        "WELL AGAIN",
+    ]);
+    for scenario in &report.scenarios {
+        let figure = |figure| -> Cell {
+            scenario
+                .figures
+                .get(&figure)
+                .map_or_else(
+                    || "-".to_owned(),
+                    |spread| match (show(figure, spread.p50), show(figure, spread.max)) {
+                        (median, most) if median == most => median,
+                        (median, most) => format!("{median}, {most}"),
+                    },
+                )
+                .into()
+        };
+        let passed = report
+            .runs
+            .iter()
+            .filter(|run| run.scenario == scenario.scenario && run.verdict == Verdict::Pass)
+            .count() as u64;
+        let all = if passed == scenario.runs {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        table.row([
+            scenario.scenario.as_str().into(),
+            scenario.runs.to_string().into(),
+            Cell::toned(passed.to_string(), all),
+            figure(Figure::OrderGap),
+            figure(Figure::FailedOrders),
+            figure(Figure::Writable),
+            figure(Figure::SteadyAgain),
+        ]);
     }
-    let _ = writeln!(text, "{}", report.verdict);
-    for reason in &report.reasons {
-        let _ = writeln!(text, "  {}: {}", reason.verdict, reason.text);
-    }
-    text
+    format!(
+        "{}\nMedian and largest of the runs; {}\n\n",
+        table.render(),
+        report.summary()
+    )
 }
 
 fn tone(verdict: Verdict) -> Tone {

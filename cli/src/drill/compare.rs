@@ -10,7 +10,7 @@
 use serde::Serialize;
 
 use super::history::Figure;
-use super::report::DrillReport;
+use super::report::{DrillReport, median};
 use crate::report::{Finding, Side};
 
 /// The fewest runs of a scenario, on either side, that say something.
@@ -54,7 +54,7 @@ pub struct Runs {
     pub runs: usize,
     /// The smallest.
     pub least: Option<u64>,
-    /// The median, by the nearest rank.
+    /// The median; of an even number of runs, the middle of the two in the middle.
     pub p50: Option<u64>,
     /// The largest.
     pub most: Option<u64>,
@@ -62,13 +62,16 @@ pub struct Runs {
 
 impl Runs {
     /// None if there is no run, or if the figure came in none of them.
-    fn of(mut values: Vec<Option<u64>>) -> Option<Self> {
-        values.sort_unstable_by_key(|value| worst_if_missing(*value));
+    fn of(values: Vec<Option<u64>>) -> Option<Self> {
+        let mut values: Vec<u64> = values.into_iter().map(worst_if_missing).collect();
+        values.sort_unstable();
+        // Half of what never came never came either.
+        let came = |value: u64| (value < u64::MAX / 2).then_some(value);
         let runs = Self {
             runs: values.len(),
-            least: *values.first()?,
-            p50: *values.get(values.len().div_ceil(2) - 1)?,
-            most: *values.last()?,
+            least: came(*values.first()?),
+            p50: came(median(&values)?),
+            most: came(*values.last()?),
         };
         runs.least.map(|_| runs)
     }
@@ -176,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_summed_up_by_the_nearest_rank() {
+    fn runs_are_summed_up_by_their_median() {
         assert_eq!(
-            runs(&[5, 1, 3, 2]),
+            runs(&[5, 1, 4, 2]),
             Runs {
                 runs: 4,
                 least: Some(1),
-                p50: Some(2),
+                p50: Some(3),
                 most: Some(5)
             }
         );

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, check};
-use super::history::{Figure, History};
+use super::history::{Figure, History, Over};
 use super::measure::{Figures, measure};
 use crate::report::Verdict;
 
@@ -12,7 +12,7 @@ use crate::report::Verdict;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Judgement {
-    /// All in all.
+    /// All in all, but for the limits of a median: those belong to all runs together.
     pub verdict: Verdict,
     /// What must be true of every run.
     pub checks: Vec<Check>,
@@ -30,6 +30,8 @@ pub struct JudgedObjective {
     pub figure: Figure,
     /// The most that it may be: microseconds, or a count.
     pub limit: u64,
+    /// Over which runs it is judged.
+    pub over: Over,
     /// What it was.
     pub measured: Option<u64>,
     /// Whether it was within the limit.
@@ -49,6 +51,7 @@ pub fn judge(history: &History) -> Judgement {
             JudgedObjective {
                 figure: objective.figure,
                 limit: objective.limit,
+                over: objective.over,
                 measured,
                 verdict: match measured {
                     Some(measured) if measured <= objective.limit => Verdict::Pass,
@@ -65,7 +68,12 @@ pub fn judge(history: &History) -> Judgement {
         checks
             .iter()
             .map(|check| check.verdict)
-            .chain(objectives.iter().map(|objective| objective.verdict))
+            .chain(
+                objectives
+                    .iter()
+                    .filter(|objective| objective.over == Over::EachRun)
+                    .map(|objective| objective.verdict),
+            )
             .chain(steady_again(history, &figures)),
     );
     Judgement {
@@ -100,7 +108,11 @@ mod tests {
         let mut history = honest();
         history.plan.objectives = objectives
             .iter()
-            .map(|&(figure, limit)| Objective { figure, limit })
+            .map(|&(figure, limit)| Objective {
+                figure,
+                limit,
+                over: Over::EachRun,
+            })
             .collect();
         history
     }

@@ -9,7 +9,7 @@
 //! | `measure` | the four times, the gaps, what failed: computed from the history alone |
 //! | `report` | what runs have shown, and what the runs of a scenario have in common |
 //! | `compare` | what two reports differ in, and what of it is more than chance |
-//! | `series`, `run` | drills in turn; one from its beginning to its end |
+//! | `series`, `run`, `steady` | drills in turn; one from its beginning to its end; all well before and after |
 //! | `ready`, `progress` | waiting until the shop is whole; a run while it goes on |
 //! | `strike`, `stale_lock` | who is broken and what undoes it; a lock holder that hangs and comes back too late |
 //! | `stage`, `recorder`, `answer`, `journal` | customers who note everything, and where they note it |
@@ -45,6 +45,7 @@ pub mod scenario;
 mod series;
 mod stage;
 mod stale_lock;
+mod steady;
 mod strike;
 mod watch;
 

@@ -7,11 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use super::draw::draw;
 use super::error::DrillError;
-use super::history::{
-    FaultKind, HISTORY_VERSION, History, Micros, Outcome, Phase, Plan, Record, SaleTerms,
-};
+use super::history::{FaultKind, HISTORY_VERSION, Micros, Phase, Plan, Record, SaleTerms};
 use super::journal::Journal;
 use super::progress::Progress;
 use super::ready::until_whole;
@@ -20,28 +17,20 @@ use super::scenario::{self, Replaced, ScenarioPlan};
 use super::series::DrillSeries;
 use super::stage::Stage;
 use super::stale_lock::{OrderProcess, Provocation};
+use super::steady::WARM_UP;
 use super::strike::Breakage;
 use super::watch::Watching;
 use crate::environment::DrillScenario;
-use crate::event::Event;
 use crate::interrupt::Interrupt;
 use crate::load::{LoadPlan, LoadTest, LoadWish};
 use crate::shop::{Request, StaleReleases, test_data};
 
-/// Users of the background load arrive, connections open, plans are cached: this is not measured.
-const WARM_UP: Duration = Duration::from_secs(3);
-/// The fault comes at a moment that nobody can expect, this late at most.
-const LATEST: u64 = 1_000_000;
-/// How often the history is looked at to see whether all is well again.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The sweeper of holds comes by every second; this is its turn and its work.
 const HOLD_GRACE: Duration = Duration::from_secs(3);
 /// How long removing what the drill made may take.
 const REMOVAL: Duration = Duration::from_secs(30);
 /// Orders that a process has taken in are decided or given up by then.
 const UNTIL_NOTHING_COMES: Duration = Duration::from_secs(1);
-/// The largest share of operations that may fail before the fault.
-const STEADY_ERRORS: f64 = 0.001;
 /// The setting of the service with sale locks that says how long one lives that nobody releases.
 const LOCK_LIFETIME: &str = "saleLock";
 
@@ -322,38 +311,6 @@ impl Drill<'_> {
         Ok(())
     }
 
-    async fn steady(
-        &self,
-        journal: &Journal,
-        progress: &mut Progress<'_>,
-    ) -> Result<(), DrillError> {
-        let step = "steady state";
-        self.series.observer.started(step);
-        self.series.observer.waiting(step, "customers to arrive");
-        sleep(WARM_UP).await;
-        journal.phase(Phase::Steady);
-        let moment = draw(self.series.seed, self.run, "moment", LATEST);
-        let moment = self.series.profile.steady.to_std() + Duration::from_micros(moment);
-        let until = Instant::now() + moment;
-        while let Some(left) = until.checked_duration_since(Instant::now()) {
-            self.series.observer.waiting(
-                step,
-                format!(
-                    "{} without a failure: {}",
-                    self.series.profile.steady,
-                    progress.in_short()?
-                ),
-            );
-            sleep(left.min(LOOK_EVERY)).await;
-        }
-        if let Err(reason) = is_steady(progress.history()?) {
-            self.series.observer.failed(step, reason.clone());
-            return Err(DrillError::NotSteady(reason));
-        }
-        self.series.observer.done(step, true);
-        Ok(())
-    }
-
     /// Makes the victim hang in the midst of orders, until their locks are somebody else's.
     async fn provoke(
         &self,
@@ -378,82 +335,6 @@ impl Drill<'_> {
         let mut process = OrderProcess { breakage, releases };
         provocation.run(&mut process).await
     }
-
-    /// Waits until all has been well for long enough and who hung was replaced, or the time is up.
-    async fn recovery(
-        &self,
-        progress: &mut Progress<'_>,
-        breakage: &Breakage,
-    ) -> Result<(), DrillError> {
-        let step = "recovery";
-        self.series.observer.started(step);
-        let deadline = Instant::now() + self.series.profile.deadline.to_std();
-        loop {
-            sleep(LOOK_EVERY).await;
-            let steady = progress.steady_again()?;
-            let hangs = breakage.hangs();
-            if let Some(after) = steady.filter(|_| !hangs) {
-                let seconds = Duration::from_micros(after).as_secs_f64();
-                self.series.observer.observe(Event::StepDone {
-                    step: step.to_owned(),
-                    changed: true,
-                    detail: Some(format!("as before since {seconds:.1} s after the fault")),
-                });
-                return Ok(());
-            }
-            let what = match steady {
-                Some(_) => format!("{} to be replaced", breakage.names()),
-                None => "10 good seconds".to_owned(),
-            };
-            self.series
-                .observer
-                .waiting(step, format!("{what}: {}", progress.in_short()?));
-            if Instant::now() >= deadline {
-                let what = match steady {
-                    Some(_) => "still hanging after",
-                    None => "not as before within",
-                };
-                self.series
-                    .observer
-                    .failed(step, format!("{what} {}", self.series.profile.deadline));
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// Whether all was well since the steady part began.
-fn is_steady(history: &History) -> Result<(), String> {
-    let Some(steady) = history.began(Phase::Steady) else {
-        return Err("it never began".to_owned());
-    };
-    let since: Vec<_> = history
-        .operations
-        .iter()
-        .filter(|operation| operation.began >= steady)
-        .collect();
-    let bad: Vec<_> = since
-        .iter()
-        .filter(|operation| operation.outcome != Outcome::Ok)
-        .collect();
-    if bad.len() as f64 > since.len() as f64 * STEADY_ERRORS {
-        let reason = bad
-            .iter()
-            .find_map(|operation| operation.reason.clone())
-            .unwrap_or_default();
-        return Err(format!(
-            "{} of {} requests failed before anything was broken: {reason}",
-            bad.len(),
-            since.len()
-        ));
-    }
-    if !since
-        .iter()
-        .any(|operation| operation.acknowledged().is_some())
-    {
-        return Err("no order was acknowledged".to_owned());
-    }
-    Ok(())
 }
 
 fn micros(duration: Duration) -> Micros {

@@ -22,7 +22,7 @@ use crate::shop::{Auditor, RedisAccess, Shop};
 use crate::target::local::LocalFolder;
 
 /// How hard histories are compressed: they are small, and kept for long.
-const COMPRESSION: i32 = 12;
+const COMPRESSION: i32 = 19;
 
 /// Drills of a profile, one after the other.
 pub struct DrillSeries<'a> {
@@ -110,6 +110,11 @@ impl DrillSeries<'_> {
                 }
             }
         }
+        let k6 = (self.profile.vus > 0)
+            .then(|| machine::k6(self.catalogue))
+            .flatten();
+        let (software, differs) =
+            machine::software_of_the_shop(self.catalogue, k6, self.folder.run_dir()).await;
         let facts = DrillFacts {
             id: draft.id().to_owned(),
             environment: self.environment.name.to_string(),
@@ -119,7 +124,7 @@ impl DrillSeries<'_> {
             started_at,
             ended_at: OffsetDateTime::now_utc(),
             cut_short,
-            software: machine::software(self.catalogue, None),
+            software,
             hardware: machine::hardware(),
             environment_sha256: machine::environment_sha256(self.environment),
             load_average: LoadAverages {
@@ -130,7 +135,7 @@ impl DrillSeries<'_> {
         };
         Ok(DrillOutcome {
             report: DrillReport::assemble(facts, &histories),
-            notes: notes.into_iter().flatten().collect(),
+            notes: notes.into_iter().flatten().chain(differs).collect(),
         })
     }
 }

@@ -13,10 +13,6 @@ use super::stage::Stage;
 use super::{books, machine};
 use crate::environment::LoadKind;
 use crate::report::{Books, LoadAverages, LoadFacts, Profile};
-use crate::supervisor::Client;
-
-/// How long the supervisor may take to answer.
-const ANSWER: Duration = Duration::from_secs(2);
 
 impl LoadTest<'_> {
     /// Reads the books and puts everything together.
@@ -50,16 +46,13 @@ impl LoadTest<'_> {
         };
         let (limits, left_out) = self.plan.limits(&self.environment.objectives.load);
         notes.extend(left_out);
-        let mut software = machine::software(self.catalogue, scene.tool.version.clone());
-        if let Some(commit) = self.commit_of_the_shop().await
-            && commit != software.commit
-        {
-            notes.push(format!(
-                "the shop that runs was built from commit {commit}, this shopctl from {}",
-                software.commit
-            ));
-            software.commit = commit;
-        }
+        let (software, differs) = machine::software_of_the_shop(
+            self.catalogue,
+            scene.tool.version.clone(),
+            self.folder.run_dir(),
+        )
+        .await;
+        notes.extend(differs);
         let started_at = moment(started);
         let mut samples = gathered.into_samples(offered, f64::from(machine::cores()));
         samples.books = books;
@@ -129,15 +122,6 @@ impl LoadTest<'_> {
                 Books::Unread { reason }
             }
         }
-    }
-
-    /// What the running shop was built from, as its supervisor says.
-    async fn commit_of_the_shop(&self) -> Option<String> {
-        let asked = async {
-            let mut client = Client::connect(self.folder.run_dir()).await.ok()?;
-            Some(client.status().await.ok()?.commit)
-        };
-        tokio::time::timeout(ANSWER, asked).await.ok()?
     }
 
     fn profile(&self, script: &Script, expected: Expected, offered: Duration) -> Profile {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,6 +11,7 @@ use crate::catalogue::Catalogue;
 use crate::doctor::find_tool;
 use crate::environment::Environment;
 use crate::report::{Hardware, LoadAverage, Software};
+use crate::supervisor::Client;
 
 /// The programs whose versions matter: component and program.
 const POSTGRES: (&str, &str) = ("postgres", "postgres");
@@ -43,13 +45,49 @@ pub(crate) fn cores() -> u32 {
         .unwrap_or(1)
 }
 
-/// The programs that take part. `k6` is the version of the one that was found.
-pub(crate) fn software(catalogue: &Catalogue, k6: Option<String>) -> Software {
-    let version = |(component, program): (&str, &str)| {
-        let programs = &catalogue.get(component)?.programs;
-        let program = programs.iter().find(|known| known.name == program)?;
-        find_tool(program, None)?.version
+/// How long the supervisor may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// The programs that take part in a proof of the shop that runs in a folder: the shop's own commit is the one that
+/// counts. With it comes what is to be said if this shopctl was built from another.
+pub(crate) async fn software_of_the_shop(
+    catalogue: &Catalogue,
+    k6: Option<String>,
+    run_dir: &Path,
+) -> (Software, Option<String>) {
+    let mut software = software(catalogue, k6);
+    let asked = async {
+        let mut client = Client::connect(run_dir).await.ok()?;
+        Some(client.status().await.ok()?.commit)
     };
+    let commit = tokio::time::timeout(ANSWER, asked).await.ok().flatten();
+    let note = commit
+        .filter(|commit| *commit != software.commit)
+        .map(|commit| {
+            let note = format!(
+                "the shop that runs was built from commit {commit}, this shopctl from {}",
+                software.commit
+            );
+            software.commit = commit;
+            note
+        });
+    (software, note)
+}
+
+/// The version of the k6 that a load is made with.
+pub(crate) fn k6(catalogue: &Catalogue) -> Option<String> {
+    version(catalogue, (super::script::COMPONENT, "k6"))
+}
+
+fn version(catalogue: &Catalogue, (component, program): (&str, &str)) -> Option<String> {
+    let programs = &catalogue.get(component)?.programs;
+    let program = programs.iter().find(|known| known.name == program)?;
+    find_tool(program, None)?.version
+}
+
+/// The programs that take part. `k6` is the version of the one that was found.
+fn software(catalogue: &Catalogue, k6: Option<String>) -> Software {
+    let version = |program| version(catalogue, program);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").ok();
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     Software {

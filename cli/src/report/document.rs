@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use super::layout::to_json;
 use super::model::{LoadReport, SCHEMA_VERSION};
 use super::verdict::Verdict;
 use crate::drill::report::DrillReport;
@@ -62,12 +63,10 @@ impl Report {
 
     /// The report as it is written.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let mut text = match self {
-            Self::Load(report) => serde_json::to_string_pretty(report)?,
-            Self::Drill(report) => serde_json::to_string_pretty(report)?,
-        };
-        text.push('\n');
-        Ok(text)
+        match self {
+            Self::Load(report) => to_json(report),
+            Self::Drill(report) => to_json(report),
+        }
     }
 
     /// Its name.

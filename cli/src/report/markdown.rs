@@ -7,7 +7,7 @@ use super::figures::{count, figure, milliseconds, objective, with_unit};
 use super::model::{Comparison, LoadReport};
 use super::words::{headline, summary};
 use crate::drill::history::Figure;
-use crate::drill::report::{DrillReport, show, words};
+use crate::drill::report::{DrillReport, limit, show, words};
 
 /// The report in markdown.
 pub fn markdown(report: &Report) -> String {
@@ -150,6 +150,10 @@ fn drill(report: &DrillReport) -> String {
     table(&mut text, "Runs", &heads, rows);
     let rows = report.scenarios.iter().flat_map(|scenario| {
         scenario.figures.iter().map(move |(figure, spread)| {
+            let held_to = scenario
+                .objectives
+                .iter()
+                .find(|objective| objective.figure == *figure);
             vec![
                 scenario.scenario.clone(),
                 words(*figure).to_owned(),
@@ -157,10 +161,16 @@ fn drill(report: &DrillReport) -> String {
                 show(*figure, spread.p50),
                 show(*figure, spread.p95),
                 show(*figure, spread.max),
+                held_to.map_or_else(String::new, |objective| {
+                    limit(objective.figure, objective.limit, objective.over)
+                }),
+                held_to.map_or_else(String::new, |objective| objective.verdict.to_string()),
             ]
         })
     });
-    let heads = ["scenario", "figure", "runs", "p50", "p95", "max"];
+    let heads = [
+        "scenario", "figure", "runs", "median", "p95", "max", "limit", "verdict",
+    ];
     table(&mut text, "Over the runs", &heads, rows);
     let rows = report.claims().into_iter().map(|claim| {
         vec![

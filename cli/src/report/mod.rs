@@ -11,6 +11,7 @@ pub mod figures;
 mod histogram;
 mod html;
 mod judge;
+mod layout;
 mod lookup;
 mod manifest;
 mod markdown;

@@ -9,7 +9,9 @@ use super::figures::{count, figure, milliseconds, percent};
 use super::manifest::Manifest;
 use super::markdown::escaped;
 use super::model::LoadReport;
-use super::store::{Folder, LEFT_OUT, MARKDOWN, PUBLISHED, Reports, SUMS, StoreError, write};
+use super::store::{
+    Folder, LEFT_OUT, MARKDOWN, PUBLISHED, REPORT, Reports, SUMS, StoreError, write,
+};
 use super::verdict::Verdict;
 use crate::drill::history::Figure;
 use crate::drill::report::{DrillReport, ScenarioSummary, show};
@@ -142,7 +144,8 @@ fn keep(
         let Some(bytes) = folder.read_if_there(name)? else {
             continue;
         };
-        if bytes.len() > MOST_BYTES {
+        // Without the report itself there would be nothing to publish.
+        if bytes.len() > MOST_BYTES && ![REPORT, MARKDOWN].contains(&name.as_str()) {
             left_out.push((name.clone(), bytes.len()));
         } else {
             write(&path.join(name), &bytes)?;
@@ -289,7 +292,11 @@ fn drill_row(report: &DrillReport, scenario: &ScenarioSummary, link: &str) -> St
         .runs
         .iter()
         .filter(|run| run.scenario == scenario.scenario);
-    let verdict = Verdict::all(of_scenario.map(|run| run.verdict));
+    let of_limits = scenario
+        .objectives
+        .iter()
+        .map(|objective| objective.verdict);
+    let verdict = Verdict::all(of_scenario.map(|run| run.verdict).chain(of_limits));
     let violations = match (scenario.violations, scenario.violation_bound) {
         (0, Some(bound)) => format!("0 (95 % sure: at most {} of runs)", percent(bound)),
         (0, None) => "not known".to_owned(),

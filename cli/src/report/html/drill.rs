@@ -1,13 +1,13 @@
 //! The page of drills: their data as the template shows them.
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
+use super::drill_run::{RunView, rounded, run};
 use super::load::{ReasonView, VerdictView, reason, verdict};
 use super::origin::{Common, machine, moment};
-use crate::drill::history::{FaultKind, Figure};
-use crate::drill::report::{DrillReport, DrillRun, Timeline, show, words};
+use crate::drill::history::Figure;
+use crate::drill::report::{DrillReport, DrillRun, ScenarioSummary, limit, show, words};
+use crate::report::Verdict;
 use crate::report::figures::count;
 
 /// What the template shows.
@@ -21,7 +21,9 @@ pub(super) struct View {
     reasons: Vec<ReasonView>,
     claims: Vec<ClaimView>,
     scenarios: Vec<ScenarioView>,
-    runs: Vec<RunView>,
+    /// The heads of the table of all runs, and its rows; empty where each run is shown closely.
+    heads: Vec<&'static str>,
+    runs: Vec<RowView>,
     origin: Vec<[String; 2]>,
     path: String,
 }
@@ -38,68 +40,40 @@ struct ClaimView {
 #[derive(Debug, Serialize)]
 struct ScenarioView {
     name: String,
-    runs: u64,
-    violations: u64,
-    bound: String,
-    figures: Vec<[String; 4]>,
-}
-
-#[derive(Debug, Serialize)]
-struct RunView {
-    name: String,
     hypothesis: String,
     verdict: VerdictView,
-    faults: Vec<String>,
-    figures: Vec<[String; 2]>,
-    objectives: Vec<ObjectiveView>,
-    operations: Vec<OperationsView>,
-    picture: Picture,
+    runs: u64,
+    /// What the runs say of all runs to come; empty if there was only one.
+    bound: String,
+    figures: Vec<FigureView>,
+    shown: Vec<RunView>,
+}
+
+/// A figure over the runs of a scenario.
+#[derive(Debug, Serialize)]
+struct FigureView {
+    name: &'static str,
+    p50: String,
+    p95: String,
+    max: String,
+    /// A place in percent a run, from none to the largest.
+    dots: Vec<f64>,
+    limit: Option<LimitView>,
 }
 
 #[derive(Debug, Serialize)]
-struct ObjectiveView {
-    name: &'static str,
-    measured: String,
-    limit: String,
+struct LimitView {
+    text: String,
+    at: f64,
     verdict: VerdictView,
 }
 
+/// A run in a line.
 #[derive(Debug, Serialize)]
-struct OperationsView {
-    kind: String,
-    all: String,
-    failed: String,
-    unknown: String,
-    repeated: String,
-    longest: String,
-}
-
-/// The run over time. Places are in percent.
-#[derive(Debug, Serialize)]
-struct Picture {
-    description: String,
-    /// Bars of answered operations, from the bottom; of failed ones, on top of them.
-    bars: Vec<Bar>,
-    /// How slow the slowest was, on a logarithmic scale.
-    slowest: String,
-    marks: Vec<Mark>,
-    columns: Vec<Mark>,
-}
-
-#[derive(Debug, Serialize)]
-struct Bar {
-    left: f64,
-    width: f64,
-    orders: f64,
-    ok: f64,
-    failed: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct Mark {
-    at: f64,
-    label: String,
-    class: &'static str,
+struct RowView {
+    name: String,
+    verdict: VerdictView,
+    figures: Vec<String>,
 }
 
 /// The data of a report as the template shows them.
@@ -126,30 +100,106 @@ pub(super) fn view(report: &DrillReport) -> View {
         scenarios: report
             .scenarios
             .iter()
-            .map(|scenario| ScenarioView {
-                name: scenario.scenario.clone(),
-                runs: scenario.runs,
-                violations: scenario.violations,
-                bound: scenario
-                    .violation_bound
-                    .map_or_else(|| "-".to_owned(), |bound| format!("{:.1} %", bound * 100.0)),
-                figures: scenario
-                    .figures
-                    .iter()
-                    .map(|(figure, spread)| {
-                        [
-                            words(*figure).to_owned(),
-                            show(*figure, spread.p50),
-                            show(*figure, spread.p95),
-                            show(*figure, spread.max),
-                        ]
-                    })
-                    .collect(),
-            })
+            .map(|summary| scenario(report, summary))
             .collect(),
-        runs: report.runs.iter().map(run).collect(),
+        heads: Figure::MAIN.map(words).to_vec(),
+        runs: if report.runs.len() > report.scenarios.len() {
+            report.runs.iter().map(row).collect()
+        } else {
+            Vec::new()
+        },
         origin: where_and_when(report),
         path: format!("reports/{}/{}", origin.environment, origin.id),
+    }
+}
+
+fn scenario(report: &DrillReport, summary: &ScenarioSummary) -> ScenarioView {
+    let runs: Vec<&DrillRun> = report
+        .runs
+        .iter()
+        .filter(|run| run.scenario == summary.scenario)
+        .collect();
+    let of_runs = runs.iter().map(|run| run.verdict);
+    let of_limits = summary.objectives.iter().map(|objective| objective.verdict);
+    ScenarioView {
+        name: summary.scenario.clone(),
+        hypothesis: runs
+            .first()
+            .map_or_else(String::new, |run| run.hypothesis.clone()),
+        verdict: verdict(Verdict::all(of_runs.chain(of_limits))),
+        runs: summary.runs,
+        bound: match summary.violation_bound {
+            _ if summary.runs == 1 => String::new(),
+            None => format!("{} with a violation.", summary.violations),
+            Some(bound) => format!(
+                "None with a violation: with 95 % confidence one is to be expected in at most {:.1} % of runs.",
+                bound * 100.0
+            ),
+        },
+        figures: Figure::ALL
+            .into_iter()
+            .filter_map(|figure| over_runs(figure, summary, &runs))
+            .collect(),
+        shown: shown(&runs),
+    }
+}
+
+/// The runs that are worth a picture: whatever is no pass, and else the one that went longest without an order.
+fn shown(runs: &[&DrillRun]) -> Vec<RunView> {
+    let gap = |run: &&&DrillRun| run.judgement.figures.order_gap;
+    let worst = runs.iter().max_by_key(gap).map(|run| run.run);
+    let label = |one: &DrillRun| match (runs.len(), Some(one.run) == worst) {
+        (1, _) => String::new(),
+        (_, true) => format!("Run {}, the longest without an order", one.run),
+        (_, false) => format!("Run {}", one.run),
+    };
+    runs.iter()
+        .filter(|one| one.verdict != Verdict::Pass || Some(one.run) == worst)
+        .map(|one| run(one, label(one)))
+        .collect()
+}
+
+fn over_runs(figure: Figure, summary: &ScenarioSummary, runs: &[&DrillRun]) -> Option<FigureView> {
+    let spread = summary.figures.get(&figure)?;
+    let held_to = summary
+        .objectives
+        .iter()
+        .find(|objective| objective.figure == figure);
+    let whole = held_to
+        .map_or(0, |objective| objective.limit)
+        .max(spread.max)
+        .max(1) as f64
+        * 1.08;
+    let place = |value: u64| rounded(value as f64 / whole * 100.0);
+    Some(FigureView {
+        name: words(figure),
+        p50: show(figure, spread.p50),
+        p95: show(figure, spread.p95),
+        max: show(figure, spread.max),
+        dots: runs
+            .iter()
+            .filter_map(|run| run.judgement.figures.get(figure))
+            .map(place)
+            .collect(),
+        limit: held_to.map(|objective| LimitView {
+            text: limit(figure, objective.limit, objective.over),
+            at: place(objective.limit),
+            verdict: verdict(objective.verdict),
+        }),
+    })
+}
+
+fn row(run: &DrillRun) -> RowView {
+    let figures = &run.judgement.figures;
+    RowView {
+        name: format!("{}, run {}", run.scenario, run.run),
+        verdict: verdict(run.verdict),
+        figures: Figure::MAIN
+            .map(|figure| {
+                let value = figures.get(figure);
+                value.map_or_else(|| "-".to_owned(), |value| show(figure, value))
+            })
+            .to_vec(),
     }
 }
 
@@ -181,164 +231,4 @@ fn where_and_when(report: &DrillReport) -> Vec<[String; 2]> {
         load_average: &origin.load_average,
     }));
     rows
-}
-
-/// The figures of a run, in the order in which they come about.
-const FIGURES: [Figure; 6] = [
-    Figure::Detected,
-    Figure::Promoted,
-    Figure::Writable,
-    Figure::FirstOrder,
-    Figure::SteadyAgain,
-    Figure::OrderGap,
-];
-
-fn run(run: &DrillRun) -> RunView {
-    let figures = &run.judgement.figures;
-    let shown = |figure, value: Option<u64>| {
-        value.map_or_else(|| "-".to_owned(), |value| show(figure, value))
-    };
-    RunView {
-        name: format!("{}, run {}", run.scenario, run.run),
-        hypothesis: run.hypothesis.clone(),
-        verdict: verdict(run.verdict),
-        faults: run
-            .faults
-            .iter()
-            .map(|fault| {
-                let signal = match fault.kind {
-                    FaultKind::Kill => "SIGKILL",
-                    FaultKind::Stop => "SIGSTOP",
-                    FaultKind::Continue => "SIGCONT",
-                };
-                let evidence = fault.evidence.as_deref().unwrap_or("no evidence");
-                format!(
-                    "{signal} to {} (process {}): {evidence}",
-                    fault.instance, fault.process
-                )
-            })
-            .collect(),
-        figures: FIGURES
-            .into_iter()
-            .map(|figure| [words(figure).to_owned(), shown(figure, figures.get(figure))])
-            .collect(),
-        objectives: run
-            .judgement
-            .objectives
-            .iter()
-            .map(|objective| ObjectiveView {
-                name: words(objective.figure),
-                measured: shown(objective.figure, objective.measured),
-                limit: format!("at most {}", show(objective.figure, objective.limit)),
-                verdict: verdict(objective.verdict),
-            })
-            .collect(),
-        operations: figures
-            .operations
-            .iter()
-            .map(|(kind, counts)| OperationsView {
-                kind: kind.clone(),
-                all: count(counts.all),
-                failed: count(counts.failed),
-                unknown: count(counts.unknown),
-                repeated: count(counts.repeated),
-                longest: show(Figure::OrderGap, counts.longest),
-            })
-            .collect(),
-        picture: picture(run),
-    }
-}
-
-fn picture(run: &DrillRun) -> Picture {
-    let timeline = &run.timeline;
-    let length = timeline.step.max(1) * timeline.steps.len().max(1) as u64;
-    let most = timeline
-        .steps
-        .iter()
-        .map(|step| step.orders + step.ok + step.failed)
-        .max()
-        .unwrap_or(1)
-        .max(1);
-    let width = 100.0 / timeline.steps.len().max(1) as f64;
-    let height = |number: u32| f64::from(number) / f64::from(most) * 100.0;
-    let place = |at: u64| at.saturating_sub(timeline.from) as f64 / length as f64 * 100.0;
-    let failed: u32 = timeline.steps.iter().map(|step| step.failed).sum();
-    Picture {
-        description: format!(
-            "{} over {:.0} seconds; {failed} operations failed",
-            run.scenario,
-            length as f64 / 1e6
-        ),
-        bars: timeline
-            .steps
-            .iter()
-            .enumerate()
-            .map(|(number, step)| Bar {
-                left: rounded(number as f64 * width),
-                width: rounded(width),
-                orders: rounded(height(step.orders)),
-                ok: rounded(height(step.ok)),
-                failed: rounded(height(step.failed)),
-            })
-            .collect(),
-        slowest: slowest(timeline),
-        marks: marks(run, place),
-        columns: (0..=length / 5_000_000)
-            .map(|number| Mark {
-                at: rounded(number as f64 * 5e6 / length as f64 * 100.0),
-                label: format!("{} s", number * 5),
-                class: "column",
-            })
-            .collect(),
-    }
-}
-
-/// The fault and the times that count from it.
-fn marks(run: &DrillRun, place: impl Fn(u64) -> f64) -> Vec<Mark> {
-    let Some(fault) = run.timeline.fault else {
-        return Vec::new();
-    };
-    let figures = &run.judgement.figures;
-    let mut marks = vec![Mark {
-        at: rounded(place(fault)),
-        label: "fault".to_owned(),
-        class: "fault",
-    }];
-    for (figure, label) in [
-        (Figure::Detected, "detected"),
-        (Figure::Promoted, "successor"),
-        (Figure::Writable, "writable"),
-        (Figure::SteadyAgain, "as before"),
-    ] {
-        if let Some(after) = figures.get(figure) {
-            marks.push(Mark {
-                at: rounded(place(fault + after)),
-                label: format!("{label} {}", show(figure, after)),
-                class: "mark",
-            });
-        }
-    }
-    marks
-}
-
-/// A line from 1 ms at the bottom to 10 s at the top, each decade as high as the next.
-fn slowest(timeline: &Timeline) -> String {
-    let count = timeline.steps.len().max(1) as f64;
-    let mut path = String::new();
-    let mut pen = 'M';
-    for (number, step) in timeline.steps.iter().enumerate() {
-        if step.slowest == 0 {
-            pen = 'M';
-            continue;
-        }
-        let decades = (step.slowest as f64 / 1_000.0).max(1.0).log10().min(4.0);
-        let across = (number as f64 + 0.5) / count * 1_000.0;
-        let _ = write!(path, "{pen}{:.1} {:.1}", across, 100.0 - decades * 25.0);
-        pen = 'L';
-    }
-    path
-}
-
-fn rounded(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
 }

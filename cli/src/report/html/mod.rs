@@ -5,6 +5,7 @@
 
 mod chart;
 mod drill;
+mod drill_run;
 mod load;
 mod origin;
 mod over_time;

@@ -1,0 +1,156 @@
+//! What was done to the shop, and what was seen of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Micros;
+
+/// A process was broken, or mended again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// When the signal had been delivered.
+    pub at: Micros,
+    /// What was done.
+    pub kind: FaultKind,
+    /// To which instance.
+    pub instance: String,
+    /// The process: `pid@start`, the start in ticks since boot.
+    pub process: String,
+    /// Processes of the instance that it was done to as well: a Postgres has one a connection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
+    /// How it is known to have happened: the exit code, or the kernel's state of the process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// Whether it is known to have happened.
+    pub confirmed: bool,
+}
+
+/// What was done to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FaultKind {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP: it is there and does nothing.
+    Stop,
+    /// SIGCONT.
+    Continue,
+}
+
+/// Something was seen to be different than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sight {
+    /// When it was seen.
+    pub at: Micros,
+    /// What.
+    pub seen: Seen,
+}
+
+/// What was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    tag = "what",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
+pub enum Seen {
+    /// An instance as the supervisor has it.
+    Instance {
+        /// Its name.
+        instance: String,
+        /// `running`, `starting`, `failed` or `stopped`.
+        state: String,
+        /// Whether it serves.
+        ready: bool,
+        /// Its role, if it has said one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<String>,
+        /// Its process.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pid: Option<i32>,
+        /// How often it was started again.
+        restarts: u64,
+    },
+    /// What the Sentinels agree on.
+    Redis {
+        /// The master's address, if a majority names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        master: Option<String>,
+        /// The configuration epoch of that answer.
+        epoch: u64,
+        /// Whether a majority of Sentinels calls it down.
+        down: bool,
+        /// How many Sentinels answered.
+        sentinels: u32,
+    },
+    /// A probe's write was acknowledged by Redis, or was not any more.
+    RedisWritable {
+        /// Whether it was.
+        writable: bool,
+    },
+    /// Which Postgres answers.
+    Postgres {
+        /// Its system identifier.
+        system: String,
+        /// Its timeline.
+        timeline: u32,
+        /// When it started, as it says.
+        started: String,
+    },
+    /// Postgres does not answer.
+    PostgresGone,
+}
+
+/// The stock of the drill's products as Postgres had it at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Books {
+    /// When the answer had come.
+    pub at: Micros,
+    /// Each product.
+    pub products: Vec<ProductBooks>,
+    /// By how much the hold that is overdue the longest has outlived its time; none is overdue: 0.
+    pub overdue_micros: Micros,
+}
+
+/// A product's stock, and what its orders add up to, in one snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductBooks {
+    /// The product.
+    pub product: Uuid,
+    /// All pieces that came in.
+    pub received: i64,
+    /// What may be sold.
+    pub free: i64,
+    /// What is kept for somebody.
+    pub held: i64,
+    /// What was sold.
+    pub sold: i64,
+    /// Pieces in orders.
+    pub ordered: i64,
+}
+
+/// The state in which the shop was left.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ending {
+    /// When it was seen.
+    pub at: Micros,
+    /// Redis servers that say they are master.
+    pub redis_masters: Vec<String>,
+    /// Replicas whose link to that master is up.
+    pub redis_replicas: u32,
+    /// How many there should be.
+    pub redis_replicas_wanted: u32,
+    /// The master that each Sentinel names, in the order of their names; one that does not answer is not there.
+    pub sentinel_views: Vec<String>,
+    /// How many Sentinels there should be.
+    pub sentinels_wanted: u32,
+    /// Instances that are not ready.
+    pub not_ready: Vec<String>,
+}

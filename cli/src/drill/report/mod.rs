@@ -1,0 +1,203 @@
+//! The report of drills: what each run has shown, and what the runs of a scenario have in common.
+//!
+//! Pure: made from histories and a few facts after a drill, and made again from the same when it is verified.
+
+mod scenarios;
+mod spread;
+mod timeline;
+mod words;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+pub use scenarios::ScenarioSummary;
+pub use spread::Spread;
+pub(super) use spread::median;
+pub use timeline::Timeline;
+pub use words::{limit, show, words};
+
+use super::history::{Fault, History, Over};
+use super::judge::{Judgement, judge};
+use crate::environment::Target;
+use crate::report::{Hardware, LoadAverages, Reason, SCHEMA_VERSION, Software, Verdict};
+use scenarios::summaries;
+use timeline::timeline;
+
+/// What drills have shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillReport {
+    /// The version of the report's form.
+    pub schema_version: u32,
+    /// The kind of report: `drill`.
+    pub kind: String,
+    /// What is known of where and when, apart from the histories.
+    pub origin: DrillFacts,
+    /// What it has shown.
+    pub verdict: Verdict,
+    /// Why it is not a pass: what failed first, then what is not known.
+    pub reasons: Vec<Reason>,
+    /// Every run, in order.
+    pub runs: Vec<DrillRun>,
+    /// What the runs of each scenario have in common.
+    pub scenarios: Vec<ScenarioSummary>,
+}
+
+/// What no history says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillFacts {
+    /// The report's name: when it began and what was broken.
+    pub id: String,
+    /// The environment's name.
+    pub environment: String,
+    /// Where the shop ran.
+    pub target: Target,
+    /// The profile's name.
+    pub profile: String,
+    /// How many users loaded the shop in the background.
+    pub vus: u32,
+    /// When the first run began.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub started_at: OffsetDateTime,
+    /// When the last run ended.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub ended_at: OffsetDateTime,
+    /// Why not all runs that were asked for took place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_short: Option<String>,
+    /// The programs.
+    pub software: Software,
+    /// The machine.
+    pub hardware: Hardware,
+    /// The SHA-256 of the effective environment, in hexadecimal.
+    pub environment_sha256: String,
+    /// How busy the machine was.
+    pub load_average: LoadAverages,
+    /// What each run said besides, in the order of the runs.
+    pub notes: Vec<Vec<String>>,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillRun {
+    /// What was broken.
+    pub scenario: String,
+    /// Which run of the scenario, from 1.
+    pub run: u32,
+    /// What moment and victims were drawn from.
+    pub seed: u64,
+    /// What was expected.
+    pub hypothesis: String,
+    /// What was done to whom.
+    pub faults: Vec<Fault>,
+    /// What it has shown.
+    pub verdict: Verdict,
+    /// Every check, objective and figure.
+    pub judgement: Judgement,
+    /// The run in steps, for its picture.
+    pub timeline: Timeline,
+    /// The file of the raw history.
+    pub history: String,
+}
+
+impl DrillReport {
+    /// Makes the report of histories; each comes with the name of its file.
+    pub fn assemble(origin: DrillFacts, histories: &[(String, History)]) -> Self {
+        let runs: Vec<DrillRun> = histories
+            .iter()
+            .map(|(file, history)| run(file, history))
+            .collect();
+        let scenarios = summaries(&runs);
+        let mut reasons: Vec<Reason> = runs.iter().flat_map(reasons).collect();
+        reasons.extend(scenarios.iter().flat_map(scenarios::reasons));
+        // What was not looked at follows from it.
+        let cut_short = origin.cut_short.as_ref().map(|why| Reason {
+            verdict: Verdict::Unknown,
+            text: why.clone(),
+        });
+        reasons.splice(0..0, cut_short);
+        if runs.is_empty() {
+            reasons.push(Reason {
+                verdict: Verdict::Unknown,
+                text: "nothing was broken".to_owned(),
+            });
+        }
+        reasons.sort_by_key(|reason| reason.verdict != Verdict::Fail);
+        Self {
+            schema_version: SCHEMA_VERSION,
+            kind: "drill".to_owned(),
+            origin,
+            verdict: Verdict::all(reasons.iter().map(|reason| reason.verdict)),
+            reasons,
+            scenarios,
+            runs,
+        }
+    }
+}
+
+fn run(file: &str, history: &History) -> DrillRun {
+    let judgement = judge(history);
+    DrillRun {
+        scenario: history.plan.scenario.clone(),
+        run: history.plan.run,
+        seed: history.plan.seed,
+        hypothesis: history.plan.hypothesis.clone(),
+        faults: history.faults.clone(),
+        verdict: judgement.verdict,
+        judgement,
+        timeline: timeline(history),
+        history: file.to_owned(),
+    }
+}
+
+/// Why a run is not a pass.
+fn reasons(run: &DrillRun) -> Vec<Reason> {
+    let name = format!("{} run {}", run.scenario, run.run);
+    let judgement = &run.judgement;
+    let mut reasons: Vec<Reason> = judgement
+        .checks
+        .iter()
+        .filter(|check| check.verdict != Verdict::Pass)
+        .map(|check| Reason {
+            verdict: check.verdict,
+            text: format!(
+                "{name}: {}: {}",
+                check.claim,
+                check.examples.first().map_or("", String::as_str)
+            ),
+        })
+        .collect();
+    for objective in &judgement.objectives {
+        if objective.verdict == Verdict::Pass || objective.over == Over::Median {
+            continue;
+        }
+        let measured = objective
+            .measured
+            .map_or("never came".to_owned(), |measured| {
+                format!("was {}", show(objective.figure, measured))
+            });
+        reasons.push(Reason {
+            verdict: objective.verdict,
+            text: format!(
+                "{name}: {} {measured}, the limit is {}",
+                words(objective.figure),
+                show(objective.figure, objective.limit)
+            ),
+        });
+    }
+    // Without a fault, or without an end, the checks above say so.
+    let ran = run.timeline.fault.is_some()
+        && reasons.iter().all(|reason| reason.verdict == Verdict::Fail);
+    if judgement.figures.steady_again.is_none() && ran && run.verdict == Verdict::Fail {
+        reasons.push(Reason {
+            verdict: run.verdict,
+            text: format!("{name}: the shop was not as before within the time that it had"),
+        });
+    }
+    reasons
+}
