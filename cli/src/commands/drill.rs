@@ -74,8 +74,8 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
         match series.run(&draft).await {
             Ok(outcome) => conclude(context, &reports, draft, &outcome),
             Err(error) => {
-                // Nothing was broken, so nothing is kept.
-                let _ = std::fs::remove_dir_all(draft.path());
+                // An empty folder is no report. What stands in one is kept, whatever went wrong.
+                let _ = std::fs::remove_dir(draft.path());
                 Err(drill_failure(error))
             }
         }
@@ -123,14 +123,15 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
         .exit(ExitCode::Usage)
     })?;
     if !args.scenarios.is_empty() {
-        profile.scenarios = args
-            .scenarios
-            .iter()
-            .flat_map(|scenario| match scenario {
-                Scenarios::One(scenario) => vec![*scenario],
-                Scenarios::All => DrillScenario::ALL.to_vec(),
-            })
-            .collect();
+        profile.scenarios.clear();
+        for scenario in args.scenarios.iter().flat_map(|scenario| match scenario {
+            Scenarios::One(scenario) => vec![*scenario],
+            Scenarios::All => DrillScenario::ALL.to_vec(),
+        }) {
+            if !profile.scenarios.contains(&scenario) {
+                profile.scenarios.push(scenario);
+            }
+        }
     }
     if let Some(runs) = args.runs {
         profile.runs = runs;
@@ -340,9 +341,15 @@ fn each_run(report: &DrillReport) -> String {
     for run in &report.runs {
         let figure = |figure| -> Cell { figure_of(run, figure).into() };
         let name = || -> Cell { run.scenario.as_str().into() };
+        // Of one run the limits of the median are its own.
+        let verdict = report
+            .scenarios
+            .iter()
+            .find(|scenario| scenario.scenario == run.scenario)
+            .map_or(run.verdict, |scenario| scenario.verdict);
         outcomes.row([
             name(),
-            Cell::toned(run.verdict.to_string(), tone(run.verdict)),
+            Cell::toned(verdict.to_string(), tone(verdict)),
             figure(Figure::OrderGap),
             figure(Figure::FailedOrders),
             figure(Figure::SteadyAgain),
@@ -392,15 +399,10 @@ fn over_runs(report: &DrillReport) -> String {
             .iter()
             .filter(|run| run.scenario == scenario.scenario && run.verdict == Verdict::Pass)
             .count() as u64;
-        let all = if passed == scenario.runs {
-            Tone::Good
-        } else {
-            Tone::Bad
-        };
         table.row([
             scenario.scenario.as_str().into(),
             scenario.runs.to_string().into(),
-            Cell::toned(passed.to_string(), all),
+            Cell::toned(passed.to_string(), tone(scenario.verdict)),
             figure(Figure::OrderGap),
             figure(Figure::FailedOrders),
             figure(Figure::Writable),

@@ -403,6 +403,9 @@ fn plan(stage: &Stage) -> Plan {
         hypothesis: "a shop that takes shortcuts is found out".to_owned(),
         run: 1,
         seed: 1,
+        number: 0,
+        of: 0,
+        users: 0,
         environment: "controls".to_owned(),
         operations_per_second: RATE,
         hold_grace_micros: 0,
@@ -417,6 +420,7 @@ fn plan(stage: &Stage) -> Plan {
             },
         ],
         objectives: Vec::new(),
+        expected: Vec::new(),
         sale: None,
     }
 }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Check, check};
-use super::history::{Figure, History, Over};
+use super::history::{Figure, History, Over, Seen};
 use super::measure::{Figures, measure};
 use crate::report::Verdict;
 
@@ -14,6 +14,8 @@ use crate::report::Verdict;
 pub struct Judgement {
     /// All in all, but for the limits of a median: those belong to all runs together.
     pub verdict: Verdict,
+    /// Whether the shop was as well as before within the time that it had.
+    pub recovered: Verdict,
     /// What must be true of every run.
     pub checks: Vec<Check>,
     /// What this scenario is held to.
@@ -56,7 +58,7 @@ pub fn judge(history: &History) -> Judgement {
                 verdict: match measured {
                     Some(measured) if measured <= objective.limit => Verdict::Pass,
                     Some(_) => Verdict::Fail,
-                    None if must_come(objective.figure) && came_to_its_end(history) => {
+                    None if must_come(objective.figure, history) && came_to_its_end(history) => {
                         Verdict::Fail
                     }
                     None => Verdict::Unknown,
@@ -64,6 +66,11 @@ pub fn judge(history: &History) -> Judgement {
             }
         })
         .collect();
+    let recovered = match figures.steady_again {
+        Some(_) => Verdict::Pass,
+        None if came_to_its_end(history) => Verdict::Fail,
+        None => Verdict::Unknown,
+    };
     let verdict = Verdict::all(
         checks
             .iter()
@@ -74,28 +81,33 @@ pub fn judge(history: &History) -> Judgement {
                     .filter(|objective| objective.over == Over::EachRun)
                     .map(|objective| objective.verdict),
             )
-            .chain(steady_again(history, &figures)),
+            .chain([recovered]),
     );
     Judgement {
         verdict,
+        recovered,
         checks,
         objectives,
         figures,
     }
 }
 
-/// A time that never came although the run went on to its end is worse than any limit.
-fn must_come(figure: Figure) -> bool {
-    matches!(figure, Figure::FirstOrder | Figure::SteadyAgain)
+/// A time that never came although the run went on to its end is worse than any limit. Redis is writable again only if it
+/// was not.
+fn must_come(figure: Figure, history: &History) -> bool {
+    match figure {
+        Figure::FirstOrder | Figure::SteadyAgain => true,
+        Figure::Writable => history
+            .sights
+            .iter()
+            .filter(|sight| Some(sight.at) >= history.fault_at())
+            .any(|sight| sight.seen == Seen::RedisWritable { writable: false }),
+        _ => false,
+    }
 }
 
 fn came_to_its_end(history: &History) -> bool {
     history.ending.is_some() && history.fault_at().is_some()
-}
-
-/// A shop that was not well again before the run's time was over did not recover.
-fn steady_again(history: &History, figures: &Figures) -> Option<Verdict> {
-    (came_to_its_end(history) && figures.steady_again.is_none()).then_some(Verdict::Fail)
 }
 
 #[cfg(test)]
@@ -147,6 +159,13 @@ mod tests {
     }
 
     #[test]
+    fn a_redis_that_is_never_writable_again_fails() {
+        let mut history = with(&[(Figure::Writable, 2_500_000)]);
+        history.sights.pop();
+        assert_eq!(judge(&history).objectives[0].verdict, Verdict::Fail);
+    }
+
+    #[test]
     fn a_shop_that_never_recovers_fails() {
         let mut history = with(&[(Figure::FirstOrder, 5_000_000)]);
         for operation in &mut history.operations {
@@ -157,6 +176,7 @@ mod tests {
         }
         let judged = judge(&history);
         assert_eq!(judged.objectives[0].verdict, Verdict::Fail);
+        assert_eq!(judged.recovered, Verdict::Fail);
         assert_eq!(judged.verdict, Verdict::Fail);
     }
 }

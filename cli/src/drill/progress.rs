@@ -43,6 +43,8 @@ impl<'a> Progress<'a> {
 
     /// Since when all is as well as before the fault, if it is: microseconds from the fault on.
     pub(super) fn steady_again(&mut self) -> Result<Option<Micros>, HistoryError> {
+        // Before the records are read, or one could end unseen in between.
+        let known_until = self.journal.known_until();
         self.history()?;
         let Some(fault) = self.history.fault_at() else {
             return Ok(None);
@@ -57,7 +59,8 @@ impl<'a> Progress<'a> {
                 None => return Ok(None),
             },
         };
-        match steady_from(&self.history, from, self.journal.now(), before) {
+        // What is still under way may yet fail.
+        match steady_from(&self.history, from, known_until, before) {
             Ok(since) => {
                 self.steady_since = Some(since.saturating_sub(fault));
                 Ok(self.steady_since)

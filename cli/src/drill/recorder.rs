@@ -107,7 +107,7 @@ impl Recorder {
         customer: &Customer,
         action: Action,
     ) -> Option<Told> {
-        let began = self.journal.now();
+        let under_way = self.journal.begin();
         let mut attempts = 1;
         let mut heard = self.attempt(place, customer, &action).await;
         if heard.is_broken() {
@@ -130,7 +130,7 @@ impl Recorder {
             number,
             customer: customer.id,
             action,
-            began,
+            began: under_way.began,
             ended: self.journal.now(),
             attempts,
             outcome: heard.outcome,

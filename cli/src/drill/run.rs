@@ -4,11 +4,14 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::error::DrillError;
-use super::history::{FaultKind, HISTORY_VERSION, Micros, Phase, Plan, Record, SaleTerms};
+use super::history::{
+    Background, FaultKind, HISTORY_VERSION, Micros, Phase, Plan, Record, SaleTerms,
+};
 use super::journal::Journal;
 use super::progress::Progress;
 use super::ready::until_whole;
@@ -17,12 +20,13 @@ use super::scenario::{self, Replaced, ScenarioPlan};
 use super::series::DrillSeries;
 use super::stage::Stage;
 use super::stale_lock::{OrderProcess, Provocation};
-use super::steady::WARM_UP;
 use super::strike::Breakage;
 use super::watch::Watching;
 use crate::environment::DrillScenario;
+use crate::event::{Event, Observer};
 use crate::interrupt::Interrupt;
-use crate::load::{LoadPlan, LoadTest, LoadWish};
+use crate::load::{LoadOutcome, LoadPlan, LoadTest, LoadWish};
+use crate::report::{LoadReport, Verdict};
 use crate::shop::{Request, StaleReleases, test_data};
 
 /// The sweeper of holds comes by every second; this is its turn and its work.
@@ -34,14 +38,21 @@ const UNTIL_NOTHING_COMES: Duration = Duration::from_secs(1);
 /// The setting of the service with sale locks that says how long one lives that nobody releases.
 const LOCK_LIFETIME: &str = "saleLock";
 
+/// The load in the background ends with the drill; this is for what a drill waits for besides its two times.
+const MARGIN: Duration = Duration::from_mins(1);
+
 /// One drill of a series.
 pub(super) struct Drill<'a> {
     /// The series: the shop, the profile, the seed, who is told.
     pub series: &'a DrillSeries<'a>,
     /// What is broken.
     pub scenario: DrillScenario,
-    /// Which of several runs this is, from 1.
+    /// Which of several runs of the scenario this is, from 1.
     pub run: u32,
+    /// Which drill of the series this is, from 1.
+    pub number: u32,
+    /// How many drills the series is to have.
+    pub of: u32,
 }
 
 impl Drill<'_> {
@@ -142,12 +153,16 @@ impl Drill<'_> {
             scenario: scenario::name(self.scenario),
             hypothesis: plan.hypothesis.clone(),
             run: self.run,
+            number: self.number,
+            of: self.of,
+            users: self.series.profile.vus,
             seed: self.series.seed,
             environment: self.series.environment.name.to_string(),
             operations_per_second: self.series.profile.orders_per_second,
             hold_grace_micros: micros(HOLD_GRACE),
             products: stage.products(),
             objectives: plan.objectives.clone(),
+            expected: plan.expected.clone(),
             sale: stage.sale.as_ref().map(|sale| SaleTerms {
                 product: sale.product,
                 limit_per_customer: i64::from(sale.limit),
@@ -178,9 +193,8 @@ impl Drill<'_> {
             self.operations(plan, stage, journal).await?;
             return Ok(vec!["there was no load in the background".to_owned()]);
         }
-        let longest = self.series.profile.steady.to_std()
-            + self.series.profile.deadline.to_std()
-            + 2 * WARM_UP;
+        let longest =
+            self.series.profile.steady.to_std() + self.series.profile.deadline.to_std() + MARGIN;
         let wish = LoadWish {
             vus: Some(self.series.profile.vus),
             duration: Some(crate::value::Duration::from_milliseconds(
@@ -189,7 +203,7 @@ impl Drill<'_> {
             ..LoadWish::default()
         };
         let load_plan = LoadPlan::of(self.series.environment, &wish)?;
-        let quiet = crate::event::Unobserved;
+        let quiet = Beginning(Notify::new());
         let (stop, stopped) = Interrupt::by_hand();
         let load = LoadTest {
             environment: self.series.environment,
@@ -202,31 +216,41 @@ impl Drill<'_> {
             interrupt: &stopped,
         };
         let drill = async {
-            let outcome = self.operations(plan, stage, journal).await;
+            let step = "load in the background";
+            self.series.observer.started(step);
+            let outcome = tokio::select! {
+                () = quiet.0.notified() => {
+                    self.series.observer.done(step, true);
+                    self.operations(plan, stage, journal).await
+                }
+                () = self.series.interrupt.pressed() => Err(DrillError::Interrupted),
+            };
             stop.press();
             outcome
         };
         let mut load = Box::pin(load.run("drill"));
         let mut drill = Box::pin(drill);
         // A load that cannot begin is known before anything is broken, and then nothing is.
-        let (load, drill) = tokio::select! {
+        let (load, lasted, drill) = tokio::select! {
             load = &mut load => match load {
-                Ok(outcome) => (Ok(outcome), drill.await),
+                Ok(outcome) => (Ok(outcome), false, drill.await),
                 Err(error) => return Err(DrillError::Load(error)),
             },
-            drill = &mut drill => (load.await, drill),
+            drill = &mut drill => (load.await, true, drill),
         };
+        // What was wrong with the load matters more than that the drill was ended.
+        let background = load
+            .map(|outcome| background(outcome, lasted))
+            .map_err(DrillError::Load);
+        if let Ok(background) = &background {
+            journal.write(Record::Background(background.clone()));
+        }
         drill?;
-        Ok(match load {
-            Ok(outcome) => vec![format!(
-                "in the background, {} users sent {} requests",
-                self.series.profile.vus,
-                crate::report::LoadReport::assemble(outcome.facts, &outcome.samples)
-                    .totals
-                    .requests
-            )],
-            Err(error) => return Err(DrillError::Load(error)),
-        })
+        let requests = background?.requests;
+        Ok(vec![format!(
+            "in the background, {} users sent {requests} requests",
+            self.series.profile.vus
+        )])
     }
 
     async fn operations(
@@ -242,16 +266,18 @@ impl Drill<'_> {
         );
         let (end, ended) = oneshot::channel::<()>();
         let rate = self.series.profile.orders_per_second;
-        let recording = {
+        // Ends with this drill, however that ends: later answers would tell of a shop whose test data are being removed.
+        let mut recording = JoinSet::new();
+        recording.spawn({
             let recorder = Arc::clone(&recorder);
-            tokio::spawn(async move {
+            async move {
                 recorder
                     .record(rate, async {
                         let _ = ended.await;
                     })
                     .await;
-            })
-        };
+            }
+        });
         let interrupted = tokio::select! {
             outcome = self.break_and_wait(plan, &recorder, stage, journal) => {
                 outcome?;
@@ -266,7 +292,7 @@ impl Drill<'_> {
         }
         let end_at = journal.phase(Phase::Draining);
         let _ = end.send(());
-        let _ = recording.await;
+        recording.join_all().await;
         if interrupted {
             return Err(DrillError::Interrupted);
         }
@@ -334,6 +360,34 @@ impl Drill<'_> {
         let releases = StaleReleases::of(self.series.environment, &breakage.names());
         let mut process = OrderProcess { breakage, releases };
         provocation.run(&mut process).await
+    }
+}
+
+/// Is told of a load, and says when its first requests are under way.
+struct Beginning(Notify);
+
+impl Observer for Beginning {
+    fn observe(&self, event: Event) {
+        if let Event::LoadTicked(_) = event {
+            self.0.notify_one();
+        }
+    }
+}
+
+/// What a load brought, as far as a drill is concerned.
+fn background(outcome: LoadOutcome, lasted: bool) -> Background {
+    let report = LoadReport::assemble(outcome.facts, &outcome.samples);
+    let accounting = report.accounting.unwrap_or_default();
+    Background {
+        requests: report.totals.requests,
+        lasted,
+        acknowledged: accounting.acknowledged,
+        wrong: accounting
+            .checks
+            .iter()
+            .filter(|check| check.verdict == Verdict::Fail)
+            .map(|check| format!("{}: {}", check.name, check.detail))
+            .collect(),
     }
 }
 

@@ -3,9 +3,9 @@
 use uuid::Uuid;
 
 use super::history::{
-    Action, BookedOrder, Books, Ending, Fault, FaultKind, HISTORY_VERSION, History, LockLook,
-    Micros, Operation, OrderSeen, Outcome, Phase, PhaseBegins, Plan, ProductBooks, ProductStock,
-    Record, SaleTerms, Seen, Settlement, Sight, StaleLock, StaleLocks, Told,
+    Action, BookedOrder, Books, Ending, Expected, Fault, FaultKind, HISTORY_VERSION, History,
+    LockLook, Micros, Operation, OrderSeen, Outcome, Phase, PhaseBegins, Plan, ProductBooks,
+    ProductStock, Record, SaleTerms, Seen, Settlement, Sight, StaleLock, StaleLocks, Told,
 };
 
 const SECOND: Micros = 1_000_000;
@@ -64,6 +64,9 @@ pub(super) fn honest() -> History {
         hypothesis: "orders go on".to_owned(),
         run: 1,
         seed: 1,
+        number: 0,
+        of: 0,
+        users: 0,
         environment: "local".to_owned(),
         operations_per_second: RATE,
         hold_grace_micros: SECOND,
@@ -72,6 +75,7 @@ pub(super) fn honest() -> History {
             pieces: PIECES,
         }],
         objectives: Vec::new(),
+        expected: vec![Expected::AnotherMaster],
         sale: None,
     })];
     for (at, phase) in [
@@ -156,7 +160,17 @@ fn sights() -> Vec<Record> {
         down,
         sentinels: 3,
     };
+    let instance = |pid, ready| Seen::Instance {
+        instance: "redis-0".to_owned(),
+        state: "running".to_owned(),
+        ready,
+        role: None,
+        pid: Some(pid),
+        restarts: u64::from(pid == 5252),
+    };
     [
+        (0, instance(4242, true)),
+        (FAULT_AT + 1_500_000, instance(5252, true)),
         (0, redis("127.0.0.1:1", 0, false)),
         (0, Seen::RedisWritable { writable: true }),
         (FAULT_AT + 20_000, Seen::RedisWritable { writable: false }),
@@ -220,6 +234,16 @@ pub(super) fn hung_holder() -> History {
         evidence: None,
         confirmed: true,
     };
+    history.plan.expected.clear();
+    history.sights.retain(|sight| {
+        !matches!(
+            sight.seen,
+            Seen::Instance {
+                pid: Some(5252),
+                ..
+            }
+        )
+    });
     let gone_on = FAULT_AT + 52 * SECOND / 10;
     history.faults = vec![
         fault(FAULT_AT, FaultKind::Stop),
@@ -306,7 +330,7 @@ fn a_history_is_read_back_as_it_was_written() {
                 verdict: "sold-out".to_owned(),
             },
         )),
-        sights().remove(3),
+        sights().remove(5),
         Record::StaleLocks(hung_holder().stale_locks.unwrap()),
     ];
     let text: Vec<String> = records

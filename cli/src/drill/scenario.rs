@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::catalogue::Catalogue;
 use crate::environment::{DrillObjectives, DrillScenario};
 
-use super::history::{FaultKind, Figure, Micros, Objective, Over};
+use super::history::{Expected, FaultKind, Figure, Micros, Objective, Over};
 
 /// What a scenario does and expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct ScenarioPlan {
     pub hypothesis: String,
     /// What the run is held to.
     pub objectives: Vec<Objective>,
+    /// What must come of the fault.
+    pub expected: Vec<Expected>,
     /// Whether its victim is to hang while it holds sale locks, and to go on when they are somebody else's.
     pub stale_locks: bool,
 }
@@ -103,6 +105,7 @@ impl ScenarioPlan {
             },
             hypothesis: hypothesis(scenario).to_owned(),
             objectives: limits(scenario, objectives, Replaced::of(catalogue, component)),
+            expected: expected(scenario),
             stale_locks: scenario == DrillScenario::OrderHang,
         }
     }
@@ -193,6 +196,21 @@ fn hypothesis(scenario: DrillScenario) -> &'static str {
              and Postgres has decided without it."
         }
     }
+}
+
+fn expected(scenario: DrillScenario) -> Vec<Expected> {
+    use DrillScenario as S;
+    let mut expected = match scenario {
+        S::RedisMaster | S::RedisMasterHang => vec![Expected::AnotherMaster],
+        S::Postgres | S::PostgresHang => vec![Expected::PostgresStartedAgain],
+        S::Sentinel | S::SentinelHang => vec![Expected::NoFailoverPossible],
+        _ => Vec::new(),
+    };
+    // The order process that hangs with locks is woken by the drill itself.
+    if is_hang(scenario) && scenario != S::OrderHang {
+        expected.push(Expected::Replaced);
+    }
+    expected
 }
 
 fn limits(

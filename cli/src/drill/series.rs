@@ -78,7 +78,8 @@ impl DrillSeries<'_> {
         let mut notes = Vec::new();
         let mut cut_short = None;
         let mut number = 0;
-        let all = self.profile.scenarios.len() * self.profile.runs as usize;
+        let scenarios = u32::try_from(self.profile.scenarios.len()).unwrap_or(u32::MAX);
+        let all = scenarios.saturating_mul(self.profile.runs);
         'all: for scenario in &self.profile.scenarios {
             for run in 1..=self.profile.runs {
                 number += 1;
@@ -93,15 +94,22 @@ impl DrillSeries<'_> {
                     series: self,
                     scenario: *scenario,
                     run,
+                    number,
+                    of: all,
                 };
-                let file = File::create_new(&raw).map_err(DrillError::file("write", &raw))?;
-                let outcome = drill.run(file).await;
+                let outcome = match File::create_new(&raw) {
+                    Ok(file) => drill.run(file).await,
+                    Err(error) => Err(DrillError::file("write", &raw)(error)),
+                };
                 // What was seen until then is kept, however it ended.
-                if let Some(history) = keep(draft, &name, &raw)? {
-                    histories.push((format!("{name}.zst"), history));
-                    notes.push(outcome.as_ref().map(Clone::clone).unwrap_or_default());
-                }
-                if let Err(error) = outcome {
+                let kept = keep(draft, &name, &raw).map(|history| {
+                    let history = history.map(|history| (format!("{name}.zst"), history));
+                    if history.is_some() {
+                        notes.push(outcome.as_ref().map(Clone::clone).unwrap_or_default());
+                    }
+                    histories.extend(history);
+                });
+                if let Err(error) = outcome.and(kept) {
                     cut_short = Some(format!("{} run {run}: {error}", scenario::name(*scenario)));
                     if histories.is_empty() {
                         return Err(error);

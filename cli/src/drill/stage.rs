@@ -14,7 +14,7 @@ pub(super) const TAG_PREFIX: &str = "drill-";
 /// Enough for the longest drill.
 pub(super) const PLENTY: u32 = 10_000_000;
 /// So few that they run out in the middle of a drill.
-pub(super) const SCARCE: u32 = 60;
+pub(super) const SCARCE: u32 = 30;
 /// Customers who take turns. The gateway allows each of them more than his share of the rate.
 const CUSTOMERS: usize = 50;
 /// Pieces in the sale: everybody who is there for it could have two.

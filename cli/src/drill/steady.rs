@@ -14,7 +14,7 @@ use super::strike::Breakage;
 use crate::event::Event;
 
 /// Users of the background load arrive, connections open, plans are cached: this is not measured.
-pub(super) const WARM_UP: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_secs(3);
 /// The fault comes at a moment that nobody can expect, this late at most.
 const LATEST: u64 = 1_000_000;
 /// How often the history is looked at to see whether all is well again.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::history::{Books, ProductBooks, Record, Seen};
+use super::history::{Books, ProductBooks, Seen};
 use super::journal::Journal;
 use crate::shop::{Auditor, KeptConnection, Ledger, PostgresSeen, RedisAccess, SentinelView};
 use crate::supervisor::Client;
@@ -156,7 +156,7 @@ pub(super) async fn books(auditor: &Auditor, tag: &str, products: &[Uuid], journ
         ticks.tick().await;
         let seen = match ledger.look(auditor, tag, products).await {
             Ok(postgres) => {
-                journal.write(Record::Books(page(&postgres, journal)));
+                journal.write_page(page(&postgres, journal));
                 Seen::Postgres {
                     system: postgres.system,
                     timeline: postgres.timeline,

@@ -242,7 +242,8 @@ impl Default for LoadObjectives {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct DrillObjectives {
-    /// How long Redis may refuse writes after its master was killed: the Sentinels' `downAfter` and 1.5 s to switch.
+    /// How long Redis may refuse writes after its master was killed, in the median of a drill's runs: the Sentinels'
+    /// `downAfter` and 1.5 s to switch.
     pub redis_writable: Duration,
     /// How long Postgres may be away after it was killed.
     pub postgres_back: Duration,

@@ -288,15 +288,7 @@ fn drill_row(report: &DrillReport, scenario: &ScenarioSummary, link: &str) -> St
             show(figure, spread.max)
         )
     };
-    let of_scenario = report
-        .runs
-        .iter()
-        .filter(|run| run.scenario == scenario.scenario);
-    let of_limits = scenario
-        .objectives
-        .iter()
-        .map(|objective| objective.verdict);
-    let verdict = Verdict::all(of_scenario.map(|run| run.verdict).chain(of_limits));
+    let verdict = scenario.verdict;
     let violations = match (scenario.violations, scenario.violation_bound) {
         (0, Some(bound)) => format!("0 (95 % sure: at most {} of runs)", percent(bound)),
         (0, None) => "not known".to_owned(),

@@ -14,6 +14,8 @@ use super::verdict::Verdict;
 use crate::drill::report::DrillReport;
 use crate::drill::unpack;
 
+/// How the name of a drill's history ends.
+const HISTORY: &str = ".jsonl.zst";
 /// How many differing figures are named.
 const NAMED: usize = 20;
 /// How far a figure may be off for having been written in decimal and read again.
@@ -118,12 +120,21 @@ fn of_load(folder: &Folder, report: &LoadReport) -> Vec<Recomputed> {
 
 /// Drills follow from their histories.
 fn of_drill(folder: &Folder, report: &DrillReport) -> Vec<Recomputed> {
+    let mut names: Vec<String> = report.runs.iter().map(|run| run.history.clone()).collect();
+    // A run that the report leaves out counts all the same.
+    let left_out = folder.files().map(|files| {
+        let is_history = |name: &String| name.ends_with(HISTORY) && !names.contains(name);
+        files.into_iter().filter(is_history).collect::<Vec<_>>()
+    });
+    match left_out {
+        Ok(left_out) => names.extend(left_out),
+        Err(error) => return vec![not_computed(Verdict::Fail, causes(&error))],
+    }
     let mut histories = Vec::new();
-    for run in &report.runs {
-        let name = &run.history;
-        match folder.read_if_there(name) {
+    for name in names {
+        match folder.read_if_there(&name) {
             Ok(Some(packed)) => match unpack(&packed) {
-                Ok(history) => histories.push((name.clone(), history)),
+                Ok(history) => histories.push((name, history)),
                 Err(error) => return vec![not_computed(Verdict::Fail, format!("{name}: {error}"))],
             },
             Ok(None) => {

@@ -28,6 +28,14 @@ fn no_oversell(history: &History) -> Check {
     if last(history).is_none() {
         tally.cannot_tell(|| "the books were not read at the end".to_owned());
     }
+    let meanwhile = history.fault_at().zip(history.began(Phase::Draining));
+    let read_in = |(from, until): (u64, u64)| {
+        let mut moments = history.books.iter().map(|books| books.at);
+        moments.any(|at| (from..=until).contains(&at))
+    };
+    if meanwhile.is_some_and(|meanwhile| !read_in(meanwhile)) {
+        tally.cannot_tell(|| "the books were not read between the fault and the end".to_owned());
+    }
     let pieces: BTreeMap<Uuid, i64> = history
         .plan
         .products

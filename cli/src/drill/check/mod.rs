@@ -7,6 +7,7 @@ mod books;
 mod ending;
 mod offered;
 mod orders;
+mod outcome;
 mod reads;
 mod stale_lock;
 mod tally;
@@ -43,6 +44,8 @@ pub fn check(history: &History) -> Vec<Check> {
         offered::nothing_else_broke(history),
         offered::offered(history),
     ];
+    checks.extend(offered::background(history));
+    checks.extend(outcome::checks(history));
     checks.extend(orders::checks(history));
     checks.extend(books::checks(history));
     checks.push(reads::never_go_back(history));

@@ -40,6 +40,11 @@ impl Tally {
         }
     }
 
+    /// So many things were looked at elsewhere and found to be as they must be.
+    pub(super) fn looked_at(&mut self, number: u64) {
+        self.looked_at += number;
+    }
+
     /// Something that should have been looked at could not be.
     pub(super) fn cannot_tell(&mut self, because: impl FnOnce() -> String) {
         self.unknown += 1;

@@ -11,15 +11,16 @@ mod stale_lock;
 use serde::{Deserialize, Serialize};
 
 pub use operation::{Action, BookedOrder, Operation, OrderSeen, Outcome, Settlement, Told};
-pub use plan::{Figure, Objective, Over, Plan, ProductStock};
-pub use seen::{Books, Ending, Fault, FaultKind, ProductBooks, Seen, Sight};
+pub use plan::{Expected, Figure, Objective, Over, Plan, ProductStock};
+pub use seen::{Background, Books, Ending, Fault, FaultKind, ProductBooks, Seen, Sight};
 pub use stale_lock::{LockLook, SaleTerms, StaleLock, StaleLocks};
 
 /// Microseconds since the drill began.
 pub type Micros = u64;
 
-/// The version of this format. The first one knew no locks whose holder hung; it is read as ever.
-pub const HISTORY_VERSION: u32 = 2;
+/// The version of this format. The first one knew no locks whose holder hung, the second one no load in the background
+/// and nothing that is expected of a fault; both are read as ever.
+pub const HISTORY_VERSION: u32 = 3;
 const OLDEST_VERSION: u32 = 1;
 
 /// One line of a history.
@@ -44,6 +45,8 @@ pub enum Record {
     Settlement(Settlement),
     /// Locks whose holder hung.
     StaleLocks(StaleLocks),
+    /// What became of the load in the background.
+    Background(Background),
     /// The state in which the shop was left.
     Ending(Ending),
 }
@@ -117,6 +120,8 @@ pub struct History {
     pub settlements: Vec<Settlement>,
     /// Locks whose holder hung, if that was part of the run and came to its end.
     pub stale_locks: Option<StaleLocks>,
+    /// What became of the load in the background, if it came to its end.
+    pub background: Option<Background>,
     /// How the shop was left, if the run came to its end.
     pub ending: Option<Ending>,
 }
@@ -143,6 +148,7 @@ impl History {
             orders: Vec::new(),
             settlements: Vec::new(),
             stale_locks: None,
+            background: None,
             ending: None,
         };
         for record in records {
@@ -164,6 +170,7 @@ impl History {
             Record::Order(order) => self.orders.push(order),
             Record::Settlement(settlement) => self.settlements.push(settlement),
             Record::StaleLocks(locks) => self.stale_locks = Some(locks),
+            Record::Background(load) => self.background = Some(load),
             Record::Ending(ending) => self.ending = Some(ending),
         }
         Ok(())

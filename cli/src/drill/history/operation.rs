@@ -77,6 +77,17 @@ pub enum Action {
     Login,
 }
 
+impl Action {
+    /// The kind in one word, as figures are kept by.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Order { .. } => "order",
+            Self::Read { .. } => "read",
+            Self::Login => "login",
+        }
+    }
+}
+
 /// What is known of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -136,7 +147,7 @@ pub struct BookedOrder {
     pub order: OrderSeen,
 }
 
-/// What became of a key whose request was left open or refused, asked after its deadline.
+/// What became of a key, asked after its deadline: of every one that was left open or refused, and of some others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settlement {

@@ -28,12 +28,38 @@ pub struct Plan {
     pub hold_grace_micros: Micros,
     /// The products that are sold, and how many pieces of each came in.
     pub products: Vec<ProductStock>,
+    /// Which of the drills of its series this is, from 1; 0: not known.
+    #[serde(default)]
+    pub number: u32,
+    /// How many drills the series was to have; 0: not known.
+    #[serde(default)]
+    pub of: u32,
+    /// Users that load the shop in the background.
+    #[serde(default)]
+    pub users: u32,
     /// What the run is held to.
     pub objectives: Vec<Objective>,
+    /// What must come of the fault for it to have been the one that was meant.
+    #[serde(default)]
+    pub expected: Vec<Expected>,
     /// The sale in which lock holders are made to hang, if that is part of the run. Its orders belong to no figure: they
     /// come in bursts and are there to be caught.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sale: Option<SaleTerms>,
+}
+
+/// What must come of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Expected {
+    /// The Sentinels name another Redis master, with a higher configuration epoch.
+    AnotherMaster,
+    /// The same data are served by a Postgres that started later.
+    PostgresStartedAgain,
+    /// For a while fewer than a majority of Sentinels answer, and the master stays.
+    NoFailoverPossible,
+    /// Who hangs is replaced by another process.
+    Replaced,
 }
 
 /// Pieces of a product.

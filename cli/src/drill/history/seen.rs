@@ -21,7 +21,7 @@ pub struct Fault {
     /// Processes of the instance that it was done to as well: a Postgres has one a connection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
-    /// How it is known to have happened: the exit code, or the kernel's state of the process.
+    /// How it is known to have happened: the kernel's state of the process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// Whether it is known to have happened.
@@ -133,6 +133,20 @@ pub struct ProductBooks {
     pub sold: i64,
     /// Pieces in orders.
     pub ordered: i64,
+}
+
+/// What became of the load in the background.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Background {
+    /// Requests that ended.
+    pub requests: u64,
+    /// Whether it went on until it was asked to end.
+    pub lasted: bool,
+    /// Orders that its users were told are confirmed.
+    pub acknowledged: u64,
+    /// What of these is not in the books as it was told, or is there and must not be.
+    pub wrong: Vec<String>,
 }
 
 /// The state in which the shop was left.

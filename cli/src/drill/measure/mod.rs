@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::history::{Action, Fault, FaultKind, Figure, History, Micros, Outcome, Phase, Seen};
-use steady::{STEADY_P99_FLOOR, steady_at};
+use super::history::{Fault, FaultKind, Figure, History, Micros, Outcome, Phase, Seen};
+use steady::{STEADY_P99_FLOOR, p99_of_kind_before, steady_at};
 pub(super) use steady::{p99_before, steady_from};
 
 /// The figures of a run. Times are microseconds; the first five from the fault on, `None` when it never came.
@@ -31,7 +31,7 @@ pub struct Figures {
     pub order_gap: Option<Micros>,
     /// The same before the fault, to compare it with.
     pub order_gap_before: Option<Micros>,
-    /// The 99th percentile of all operations before the fault.
+    /// The 99th percentile of orders and reads before the fault.
     pub p99_before: Option<Micros>,
     /// What became of operations from the fault on, by kind.
     pub operations: BTreeMap<String, Counts>,
@@ -51,7 +51,7 @@ pub struct Counts {
     pub unknown: u64,
     /// Repeated once.
     pub repeated: u64,
-    /// Took more than twice the 99th percentile from before the fault.
+    /// Took more than twice the 99th percentile of their kind from before the fault.
     pub slow: u64,
     /// The longest took so many microseconds.
     pub longest: Micros,
@@ -80,7 +80,7 @@ pub fn measure(history: &History) -> Figures {
             .began(Phase::Steady)
             .and_then(|steady| order_gap(history, steady, fault)),
         p99_before,
-        operations: counts(history, fault, p99_before),
+        operations: counts(history, fault),
     }
 }
 
@@ -241,20 +241,18 @@ pub(super) fn order_gap(history: &History, from: Micros, until: Micros) -> Optio
     moments.windows(2).map(|pair| pair[1] - pair[0]).max()
 }
 
-fn counts(
-    history: &History,
-    fault: Micros,
-    p99_before: Option<Micros>,
-) -> BTreeMap<String, Counts> {
-    let slow_from = p99_before.map(|p99| p99.saturating_mul(2).max(STEADY_P99_FLOOR));
+fn counts(history: &History, fault: Micros) -> BTreeMap<String, Counts> {
+    let slow_from: BTreeMap<&str, Micros> = ["order", "read", "login"]
+        .into_iter()
+        .filter_map(|kind| {
+            let p99 = p99_of_kind_before(history, kind)?;
+            Some((kind, p99.saturating_mul(2).max(STEADY_P99_FLOOR)))
+        })
+        .collect();
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
     // What was under way when it happened felt it too.
     for operation in history.load().filter(|operation| operation.ended >= fault) {
-        let kind = match operation.action {
-            Action::Order { .. } => "order",
-            Action::Read { .. } => "read",
-            Action::Login => "login",
-        };
+        let kind = operation.action.kind();
         let count = counts.entry(kind.to_owned()).or_default();
         count.all += 1;
         match operation.outcome {
@@ -263,7 +261,11 @@ fn counts(
             Outcome::Unknown => count.unknown += 1,
         }
         count.repeated += u64::from(operation.attempts > 1);
-        count.slow += u64::from(slow_from.is_some_and(|slow| operation.took() > slow));
+        count.slow += u64::from(
+            slow_from
+                .get(kind)
+                .is_some_and(|slow| operation.took() > *slow),
+        );
         count.longest = count.longest.max(operation.took());
     }
     counts

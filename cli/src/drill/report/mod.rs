@@ -7,6 +7,8 @@ mod spread;
 mod timeline;
 mod words;
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -121,6 +123,7 @@ impl DrillReport {
             text: why.clone(),
         });
         reasons.splice(0..0, cut_short);
+        reasons.extend(missing(histories));
         if runs.is_empty() {
             reasons.push(Reason {
                 verdict: Verdict::Unknown,
@@ -153,6 +156,22 @@ fn run(file: &str, history: &History) -> DrillRun {
         timeline: timeline(history),
         history: file.to_owned(),
     }
+}
+
+/// Which of the planned drills there is no history of. None is left out of a report because of what it has shown.
+fn missing(histories: &[(String, History)]) -> Option<Reason> {
+    let planned = histories.iter().map(|(_, history)| history.plan.of).max()?;
+    let there: BTreeSet<u32> = histories
+        .iter()
+        .map(|(_, history)| history.plan.number)
+        .collect();
+    let missing = (1..=planned)
+        .filter(|number| !there.contains(number))
+        .count();
+    (missing > 0).then(|| Reason {
+        verdict: Verdict::Unknown,
+        text: format!("{missing} of {planned} planned drills left no history"),
+    })
 }
 
 /// Why a run is not a pass.
@@ -190,12 +209,9 @@ fn reasons(run: &DrillRun) -> Vec<Reason> {
             ),
         });
     }
-    // Without a fault, or without an end, the checks above say so.
-    let ran = run.timeline.fault.is_some()
-        && reasons.iter().all(|reason| reason.verdict == Verdict::Fail);
-    if judgement.figures.steady_again.is_none() && ran && run.verdict == Verdict::Fail {
+    if judgement.recovered == Verdict::Fail {
         reasons.push(Reason {
-            verdict: run.verdict,
+            verdict: Verdict::Fail,
             text: format!("{name}: the shop was not as before within the time that it had"),
         });
     }

@@ -18,6 +18,8 @@ use crate::report::{Reason, Verdict};
 pub struct ScenarioSummary {
     /// The scenario.
     pub scenario: String,
+    /// All runs and all limits together.
+    pub verdict: Verdict,
     /// How many runs there were.
     pub runs: u64,
     /// How many of them were judged, one way or the other.
@@ -67,14 +69,20 @@ fn summary(scenario: &str, runs: &[&DrillRun]) -> ScenarioSummary {
                 || checks.iter().any(|check| check.verdict == Verdict::Fail)
         })
         .count() as u64;
+    let objectives = objectives(runs);
     ScenarioSummary {
         scenario: scenario.to_owned(),
+        verdict: Verdict::all(
+            runs.iter()
+                .map(|run| run.verdict)
+                .chain(objectives.iter().map(|objective| objective.verdict)),
+        ),
         runs: runs.len() as u64,
         judged,
         violations,
         violation_bound: (violations == 0 && judged > 0)
             .then(|| 1.0 - 0.05_f64.powf(1.0 / judged as f64)),
-        objectives: objectives(runs),
+        objectives,
         figures: Figure::ALL
             .into_iter()
             .filter_map(|figure| {
@@ -267,6 +275,19 @@ mod tests {
             "redis-master: writable again was 2.40 s in the median of 2 runs, the limit is 2.00 s"
         );
         assert!(super::reasons(&summaries(&[run("x", &held_to(2_400_000))])[0]).is_empty());
+    }
+
+    #[test]
+    fn a_drill_that_is_left_out_of_a_report_is_missed() {
+        let of = |number| {
+            let mut history = honest();
+            (history.plan.number, history.plan.of) = (number, 3);
+            ("x".to_owned(), history)
+        };
+        assert_eq!(super::super::missing(&[of(1), of(2), of(3)]), None);
+        let missing = super::super::missing(&[of(1), of(3)]).unwrap();
+        assert_eq!(missing.verdict, Verdict::Unknown);
+        assert_eq!(super::super::missing(&[("x".to_owned(), honest())]), None);
     }
 
     #[test]

@@ -119,17 +119,16 @@ fn scenario(report: &DrillReport, summary: &ScenarioSummary) -> ScenarioView {
         .iter()
         .filter(|run| run.scenario == summary.scenario)
         .collect();
-    let of_runs = runs.iter().map(|run| run.verdict);
-    let of_limits = summary.objectives.iter().map(|objective| objective.verdict);
     ScenarioView {
         name: summary.scenario.clone(),
         hypothesis: runs
             .first()
             .map_or_else(String::new, |run| run.hypothesis.clone()),
-        verdict: verdict(Verdict::all(of_runs.chain(of_limits))),
+        verdict: verdict(summary.verdict),
         runs: summary.runs,
         bound: match summary.violation_bound {
             _ if summary.runs == 1 => String::new(),
+            None if summary.judged == 0 => "None of them could be judged.".to_owned(),
             None => format!("{} with a violation.", summary.violations),
             Some(bound) => format!(
                 "None with a violation: with 95 % confidence one is to be expected in at most {:.1} % of runs.",

@@ -89,10 +89,12 @@ impl Victim {
                     return Err("none of its processes was stopped any more".to_owned());
                 }
                 // The first one goes on last: whoever comes upon the rest finds it stopped.
-                for process in stopped.into_iter().rev() {
-                    send(process, Signal::SIGCONT)?;
-                }
-                Ok(())
+                let sent: Vec<Result<(), String>> = stopped
+                    .into_iter()
+                    .rev()
+                    .map(|process| send(process, Signal::SIGCONT))
+                    .collect();
+                sent.into_iter().collect()
             }
         }
     }
