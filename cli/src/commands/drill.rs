@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::Context;
 use super::report::changes;
-use super::target::{brought_up, is_meant, local_only};
+use super::target::{brought_up, is_meant, local_failure, local_only};
 use crate::args::{DrillArgs, Scenarios};
 use crate::catalogue::Catalogue;
 use crate::drill::compare::compare_drills;
@@ -16,9 +16,11 @@ use crate::drill::report::{DrillReport, DrillRun, limit, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
 use crate::drill::{DrillError, DrillOutcome, DrillSeries, Healed, heal};
 use crate::environment::{DrillObjectives, DrillProfile, DrillScenario, Environment};
+use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::report::{Draft, Report, Reports, StoreError, Verdict, report_id};
 use crate::shop::{Auditor, RedisAccess, Shop};
+use crate::target::local::{LocalError, LocalFolder, LockPatience, WorkLock};
 use crate::ui::{Cell, ExitCode, Failure, OutputFormat, Table, Tone};
 
 /// Breaks the shop on purpose, or undoes what a killed drill left.
@@ -29,7 +31,10 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
         return list(context, &environment.objectives.drills, &loaded.catalogue);
     }
     local_only(environment)?;
-    is_meant(environment, args.i_mean.as_deref(), "break")?;
+    // Healing breaks nothing.
+    if !args.heal {
+        is_meant(environment, args.i_mean.as_deref(), "break")?;
+    }
     let profile = profile(environment, args)?;
     let (folder, secrets) = brought_up(context, &loaded)?;
     let shop = Shop::new(environment, &secrets).map_err(|error| Failure::of(&error))?;
@@ -38,6 +43,7 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
     let observer = context.ui.observer();
     if args.heal {
         let work = async |interrupt: Interrupt| {
+            let _lock = alone(&folder, "failover-drill --heal", &*observer, &interrupt).await?;
             let healed = heal(&folder, &shop, &auditor, &redis, &*observer, &interrupt)
                 .await
                 .map_err(drill_failure)?;
@@ -62,6 +68,7 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
             observer: &*observer,
             interrupt: &interrupt,
         };
+        let _lock = alone(&folder, "failover-drill", &*observer, &interrupt).await?;
         series.check().await.map_err(drill_failure)?;
         let what = match profile.scenarios.as_slice() {
             [one] => name(*one),
@@ -81,6 +88,24 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
         }
     };
     super::block_on_interruptible(work, given_up)
+}
+
+/// Takes the lock of everything that changes the shop: two drills would break each other's shop, an `up` would mend what is
+/// being broken, and healing would remove the data of a drill that runs.
+async fn alone(
+    folder: &LocalFolder,
+    command: &str,
+    observer: &dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<WorkLock, Failure> {
+    WorkLock::take(folder, command, LockPatience::Refuse, observer, interrupt)
+        .await
+        .map_err(|error| match &error {
+            LocalError::Locked { .. } => {
+                Failure::of(&error).hint("wait until it has ended; nothing was broken")
+            }
+            _ => local_failure(error),
+        })
 }
 
 /// What a user is told after the second Ctrl-C.
@@ -217,6 +242,9 @@ fn drill_failure(error: DrillError) -> Failure {
         DrillError::Load(crate::load::LoadError::NoGenerator(_)) => failure
             .exit(ExitCode::Missing)
             .hint("`shopctl doctor --install` installs it"),
+        DrillError::File { .. } | DrillError::History(_) => failure
+            .exit(ExitCode::Unknown)
+            .hint("what was recorded until then is kept beside the other reports, if there was room for it"),
         DrillError::Load(crate::load::LoadError::Busy { .. }) => {
             failure.hint("wait for it to end; nothing was broken")
         }

@@ -228,7 +228,7 @@ mod tests {
             vus: 50,
             started_at: OffsetDateTime::UNIX_EPOCH,
             ended_at: OffsetDateTime::UNIX_EPOCH,
-            cut_short: None,
+            stopped: Vec::new(),
             software: Software::default(),
             hardware: Hardware::default(),
             environment_sha256: String::new(),

@@ -53,8 +53,8 @@ pub enum DrillError {
         /// Why.
         source: std::io::Error,
     },
-    /// The history could not be written.
-    #[error("failed to write the history: {0}")]
+    /// The history could not be written or read back.
+    #[error("failed to keep the history: {0}")]
     History(String),
     /// The history contradicts itself.
     #[error(transparent)]
@@ -62,6 +62,14 @@ pub enum DrillError {
 }
 
 impl DrillError {
+    /// Whether no other drill can be begun after it. What one scenario brought about another need not.
+    pub(super) fn ends_a_series(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted | Self::File { .. } | Self::History(_) | Self::Supervisor(_)
+        )
+    }
+
     /// The error of something that was tried with a file.
     pub(super) fn file(
         action: &'static str,

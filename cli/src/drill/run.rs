@@ -331,7 +331,10 @@ impl Drill<'_> {
             Ok(()) => self.series.observer.done(&*step, true),
             Err(reason) => self.series.observer.failed(&*step, reason),
         }
-        self.recovery(&mut progress, &breakage).await?;
+        // Nothing recovers from what did not happen.
+        if progress.history()?.fault_at().is_some() {
+            self.recovery(&mut progress, &breakage).await?;
+        }
         // What is still stopped goes on here, at the latest.
         drop(breakage);
         Ok(())

@@ -167,6 +167,7 @@ fn sights() -> Vec<Record> {
         role: None,
         pid: Some(pid),
         restarts: u64::from(pid == 5252),
+        last_exit: (pid == 5252).then(|| "its last process was ended by signal 9".to_owned()),
     };
     [
         (0, instance(4242, true)),

@@ -16,13 +16,16 @@ use crate::catalogue::Catalogue;
 use crate::environment::{DrillProfile, Environment};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
-use crate::load::machine;
+use crate::load::{find_k6, machine};
 use crate::report::{Draft, LoadAverages};
 use crate::shop::{Auditor, RedisAccess, Shop};
 use crate::target::local::LocalFolder;
 
 /// How hard histories are compressed: they are small, and kept for long.
 const COMPRESSION: i32 = 19;
+
+/// After so many drills in a row that did not come to their end, the next one will not either.
+const MOST_IN_A_ROW: u32 = 3;
 
 /// Drills of a profile, one after the other.
 pub struct DrillSeries<'a> {
@@ -61,6 +64,9 @@ pub struct DrillOutcome {
 impl DrillSeries<'_> {
     /// Whether all is well enough to break something: what a drill before has broken is given time to recover.
     pub async fn check(&self) -> Result<(), DrillError> {
+        if self.profile.vus > 0 {
+            find_k6(self.catalogue).map_err(DrillError::Load)?;
+        }
         until_whole(
             self.folder.run_dir(),
             self.redis,
@@ -76,7 +82,8 @@ impl DrillSeries<'_> {
         let started_at = OffsetDateTime::now_utc();
         let mut histories = Vec::new();
         let mut notes = Vec::new();
-        let mut cut_short = None;
+        let mut stopped = Vec::new();
+        let mut in_a_row = 0;
         let mut number = 0;
         let scenarios = u32::try_from(self.profile.scenarios.len()).unwrap_or(u32::MAX);
         let all = scenarios.saturating_mul(self.profile.runs);
@@ -88,7 +95,13 @@ impl DrillSeries<'_> {
                     scenario::name(*scenario),
                     self.profile.runs
                 ));
-                let name = format!("{number:03}-{}-{run}.jsonl", scenario::name(*scenario));
+                let name = match all {
+                    1 => "timeline.jsonl".to_owned(),
+                    _ => format!(
+                        "timeline-{number:03}-{}-{run}.jsonl",
+                        scenario::name(*scenario)
+                    ),
+                };
                 let raw = draft.path().join(&name);
                 let drill = Drill {
                     series: self,
@@ -109,12 +122,19 @@ impl DrillSeries<'_> {
                     }
                     histories.extend(history);
                 });
-                if let Err(error) = outcome.and(kept) {
-                    cut_short = Some(format!("{} run {run}: {error}", scenario::name(*scenario)));
-                    if histories.is_empty() {
-                        return Err(error);
+                match outcome.and(kept) {
+                    Ok(()) => in_a_row = 0,
+                    Err(error) => {
+                        in_a_row += 1;
+                        stopped.push(format!("{} run {run}: {error}", scenario::name(*scenario)));
+                        let is_over = error.ends_a_series() || in_a_row == MOST_IN_A_ROW;
+                        if histories.is_empty() && (is_over || number == all) {
+                            return Err(error);
+                        }
+                        if is_over {
+                            break 'all;
+                        }
                     }
-                    break 'all;
                 }
             }
         }
@@ -131,7 +151,7 @@ impl DrillSeries<'_> {
             vus: self.profile.vus,
             started_at,
             ended_at: OffsetDateTime::now_utc(),
-            cut_short,
+            stopped,
             software,
             hardware: machine::hardware(),
             environment_sha256: machine::environment_sha256(self.environment),

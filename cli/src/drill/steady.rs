@@ -10,6 +10,7 @@ use super::history::{History, Outcome, Phase};
 use super::journal::Journal;
 use super::progress::Progress;
 use super::run::Drill;
+use super::scenario;
 use super::strike::Breakage;
 use crate::event::Event;
 
@@ -19,6 +20,8 @@ const WARM_UP: Duration = Duration::from_secs(3);
 const LATEST: u64 = 1_000_000;
 /// How often the history is looked at to see whether all is well again.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long customers meet a process that has taken the place of one that hung.
+const AFTER_RETURN: Duration = Duration::from_secs(5);
 /// The largest share of operations that may fail before the fault.
 const STEADY_ERRORS: f64 = 0.001;
 
@@ -34,7 +37,8 @@ impl Drill<'_> {
         self.series.observer.waiting(step, "customers to arrive");
         sleep(WARM_UP).await;
         journal.phase(Phase::Steady);
-        let moment = draw(self.series.seed, self.run, "moment", LATEST);
+        let run = (&*scenario::name(self.scenario), self.run);
+        let moment = draw(self.series.seed, run, "moment", LATEST);
         let moment = self.series.profile.steady.to_std() + Duration::from_micros(moment);
         let until = Instant::now() + moment;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
@@ -65,11 +69,21 @@ impl Drill<'_> {
         let step = "recovery";
         self.series.observer.started(step);
         let deadline = Instant::now() + self.series.profile.deadline.to_std();
+        let stops = breakage.hangs();
+        let mut back_since = None;
         loop {
             sleep(LOOK_EVERY).await;
             let steady = progress.steady_again()?;
             let hangs = breakage.hangs();
-            if let Some(after) = steady.filter(|_| !hangs) {
+            // Who comes back after a hang is to be met by customers too.
+            let back_for = if hangs {
+                back_since = None;
+                Duration::ZERO
+            } else {
+                back_since.get_or_insert_with(Instant::now).elapsed()
+            };
+            let met = !stops || back_for >= AFTER_RETURN;
+            if let Some(after) = steady.filter(|_| !hangs && met) {
                 let seconds = Duration::from_micros(after).as_secs_f64();
                 self.series.observer.observe(Event::StepDone {
                     step: step.to_owned(),
@@ -79,6 +93,7 @@ impl Drill<'_> {
                 return Ok(());
             }
             let what = match steady {
+                Some(_) if !hangs => format!("{} to be met by customers", breakage.names()),
                 Some(_) => format!("{} to be replaced", breakage.names()),
                 None => "10 good seconds".to_owned(),
             };

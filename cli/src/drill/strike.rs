@@ -9,7 +9,7 @@ use super::history::{Fault, FaultKind, Micros, Record};
 use super::journal::Journal;
 use super::ready::instances;
 use super::run::Drill;
-use super::scenario::ScenarioPlan;
+use super::scenario::{self, ScenarioPlan};
 use crate::supervisor::InstanceStatus;
 use crate::target::local::{Strike, Struck, Victim};
 
@@ -33,7 +33,7 @@ impl Drill<'_> {
         candidates.sort_by(|one, two| one.instance.cmp(&two.instance));
         let first = draw(
             self.series.seed,
-            self.run,
+            (&scenario::name(self.scenario), self.run),
             "victim",
             candidates.len() as u64,
         );

@@ -46,6 +46,7 @@ pub(super) async fn instances(run_dir: &Path, journal: &Journal) {
                 role: instance.role,
                 pid: instance.pid,
                 restarts: instance.restarts,
+                last_exit: instance.last_exit.map(|exit| exit.to_string()),
             };
             if known.get(&instance.instance) != Some(&seen) {
                 known.insert(instance.instance, seen.clone());
@@ -133,10 +134,11 @@ pub(super) async fn redis_writes(redis: &RedisAccess, journal: &Journal) {
                 next = (next + 1) % redis.sentinels().len();
             }
         }
-        let writable = match &master {
-            Some(address) => redis.takes_write(address, &mut server).await,
-            None => false,
+        // Whether a master nobody names takes writes is not known.
+        let Some(address) = &master else {
+            continue;
         };
+        let writable = redis.takes_write(address, &mut server).await;
         if !writable {
             master = None;
         }

@@ -32,4 +32,5 @@ mod stage;
 pub use error::LoadError;
 pub use machine::ensure_room;
 pub use plan::{LoadPlan, LoadWish, PlanError};
+pub(crate) use run::find_k6;
 pub use run::{LoadOutcome, LoadTest};

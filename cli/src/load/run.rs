@@ -58,10 +58,39 @@ pub struct LoadOutcome {
 }
 
 /// The k6 that will be used.
-pub(super) struct Tool {
+pub(crate) struct Tool {
     path: PathBuf,
     /// What it says that it is.
     pub(super) version: Option<String>,
+}
+
+/// Finds k6; an error if there is none that will do.
+pub(crate) fn find_k6(catalogue: &Catalogue) -> Result<Tool, LoadError> {
+    let programs = catalogue
+        .get(script::COMPONENT)
+        .map(|component| component.programs.as_slice());
+    let Some([program, ..]) = programs else {
+        return Err(LoadError::NoGenerator(format!(
+            "templates/{}/component.yaml names no program",
+            script::COMPONENT
+        )));
+    };
+    let minimum = program.minimum.as_deref().unwrap_or("any");
+    match find_tool(program, None) {
+        Some(found) if found.suits(program, None) => Ok(Tool {
+            path: found.path,
+            version: found.version,
+        }),
+        Some(found) => Err(LoadError::NoGenerator(format!(
+            "{} is version {}, and {minimum} or newer is needed",
+            found.path.display(),
+            found.version.as_deref().unwrap_or("unknown"),
+        ))),
+        None => Err(LoadError::NoGenerator(format!(
+            "{} is not installed",
+            program.name
+        ))),
+    }
 }
 
 /// Where a test takes place.
@@ -85,14 +114,14 @@ impl LoadTest<'_> {
                 source,
             })?;
         }
-        self.tool()?;
+        find_k6(self.catalogue)?;
         self.is_up().await
     }
 
     /// Loads the shop, for the report of this name. Ctrl-C ends the load before its time, and the outcome is given all
     /// the same.
     pub async fn run(&self, id: &str) -> Result<LoadOutcome, LoadError> {
-        let tool = self.tool()?;
+        let tool = find_k6(self.catalogue)?;
         let lock = LoadLock::take(&self.folder.state_dir().join("loadtest.lock"))?;
         let work = self.folder.state_dir().join("loadtest");
         // What a killed test left behind: nobody else has the lock.
@@ -113,36 +142,6 @@ impl LoadTest<'_> {
         let _ = std::fs::remove_dir_all(&work);
         drop(lock);
         outcome
-    }
-
-    /// Finds k6.
-    fn tool(&self) -> Result<Tool, LoadError> {
-        let programs = self
-            .catalogue
-            .get(script::COMPONENT)
-            .map(|component| component.programs.as_slice());
-        let Some([program, ..]) = programs else {
-            return Err(LoadError::NoGenerator(format!(
-                "templates/{}/component.yaml names no program",
-                script::COMPONENT
-            )));
-        };
-        let minimum = program.minimum.as_deref().unwrap_or("any");
-        match find_tool(program, None) {
-            Some(found) if found.suits(program, None) => Ok(Tool {
-                path: found.path,
-                version: found.version,
-            }),
-            Some(found) => Err(LoadError::NoGenerator(format!(
-                "{} is version {}, and {minimum} or newer is needed",
-                found.path.display(),
-                found.version.as_deref().unwrap_or("unknown"),
-            ))),
-            None => Err(LoadError::NoGenerator(format!(
-                "{} is not installed",
-                program.name
-            ))),
-        }
     }
 
     async fn is_up(&self) -> Result<(), LoadError> {

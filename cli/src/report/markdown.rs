@@ -6,7 +6,7 @@ use super::document::Report;
 use super::figures::{count, figure, milliseconds, objective, with_unit};
 use super::model::{Comparison, LoadReport};
 use super::words::{headline, summary};
-use crate::drill::history::Figure;
+use crate::drill::history::{FaultKind, Figure};
 use crate::drill::report::{DrillReport, limit, show, words};
 
 /// The report in markdown.
@@ -172,6 +172,25 @@ fn drill(report: &DrillReport) -> String {
         "scenario", "figure", "runs", "median", "p95", "max", "limit", "verdict",
     ];
     table(&mut text, "Over the runs", &heads, rows);
+    text.push_str("\n## What was done, and what came of it\n\n");
+    for run in &report.runs {
+        let faults = run.faults.iter().map(|fault| {
+            let signal = match fault.kind {
+                FaultKind::Kill => "SIGKILL",
+                FaultKind::Stop => "SIGSTOP",
+                FaultKind::Continue => "SIGCONT",
+            };
+            format!("{signal} to {} (process {})", fault.instance, fault.process)
+        });
+        let told: Vec<String> = faults.chain(run.consequences.iter().cloned()).collect();
+        let _ = writeln!(
+            text,
+            "- {} run {}: {}",
+            run.scenario,
+            run.run,
+            escaped(&told.join("; "))
+        );
+    }
     let rows = report.claims().into_iter().map(|claim| {
         vec![
             claim.claim,
@@ -182,10 +201,28 @@ fn drill(report: &DrillReport) -> String {
     });
     let heads = ["what must be true", "looked at", "violations", "verdict"];
     table(&mut text, "Checked in the histories", &heads, rows);
+    let origin = &report.origin;
+    let software = &origin.software;
+    let _ = writeln!(
+        text,
+        "\nRun `{}` of {}, seed {}, {} users in the background, on {} cores ({}), shopctl {} at commit {}, {}, {}; load \
+         average {} before.",
+        escaped(&origin.id),
+        origin.started_at.date(),
+        report.runs.first().map_or(0, |run| run.seed),
+        origin.vus,
+        origin.hardware.cores,
+        escaped(origin.hardware.cpu_model.as_deref().unwrap_or("not known")),
+        escaped(&software.shopctl),
+        escaped(&software.commit),
+        escaped(software.postgres.as_deref().unwrap_or("Postgres not known")),
+        escaped(software.redis.as_deref().unwrap_or("Redis not known")),
+        figure(origin.load_average.before.one_minute),
+    );
     let _ = writeln!(
         text,
         "\n`shopctl report verify {}` computes all of it again from the raw histories alone.",
-        report.origin.id
+        origin.id
     );
     text
 }

@@ -132,6 +132,10 @@ fn of_drill(folder: &Folder, report: &DrillReport) -> Vec<Recomputed> {
     }
     let mut histories = Vec::new();
     for name in names {
+        if name.contains('/') {
+            let why = format!("{name} is not in the report's folder");
+            return vec![not_computed(Verdict::Fail, why)];
+        }
         match folder.read_if_there(&name) {
             Ok(Some(packed)) => match unpack(&packed) {
                 Ok(history) => histories.push((name, history)),

@@ -74,6 +74,9 @@ pub enum Seen {
         pid: Option<i32>,
         /// How often it was started again.
         restarts: u64,
+        /// How the process before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_exit: Option<String>,
     },
     /// What the Sentinels agree on.
     Redis {

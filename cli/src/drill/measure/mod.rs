@@ -347,6 +347,7 @@ mod tests {
             role: None,
             pid: Some(pid),
             restarts: 0,
+            last_exit: None,
         };
         for (at, seen) in [
             (1, seen(4242, true)),

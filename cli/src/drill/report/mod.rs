@@ -2,12 +2,13 @@
 //!
 //! Pure: made from histories and a few facts after a drill, and made again from the same when it is verified.
 
+mod consequences;
 mod scenarios;
 mod spread;
 mod timeline;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,7 @@ use super::history::{Fault, History, Over};
 use super::judge::{Judgement, judge};
 use crate::environment::Target;
 use crate::report::{Hardware, LoadAverages, Reason, SCHEMA_VERSION, Software, Verdict};
+use consequences::consequences;
 use scenarios::summaries;
 use timeline::timeline;
 
@@ -68,9 +70,9 @@ pub struct DrillFacts {
     #[serde(with = "time::serde::rfc3339")]
     #[schemars(with = "String", extend("format" = "date-time"))]
     pub ended_at: OffsetDateTime,
-    /// Why not all runs that were asked for took place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cut_short: Option<String>,
+    /// Which runs did not come to their end, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped: Vec<String>,
     /// The programs.
     pub software: Software,
     /// The machine.
@@ -97,6 +99,8 @@ pub struct DrillRun {
     pub hypothesis: String,
     /// What was done to whom.
     pub faults: Vec<Fault>,
+    /// What was seen to come of it, in sentences without their full stops.
+    pub consequences: Vec<String>,
     /// What it has shown.
     pub verdict: Verdict,
     /// Every check, objective and figure.
@@ -118,11 +122,11 @@ impl DrillReport {
         let mut reasons: Vec<Reason> = runs.iter().flat_map(reasons).collect();
         reasons.extend(scenarios.iter().flat_map(scenarios::reasons));
         // What was not looked at follows from it.
-        let cut_short = origin.cut_short.as_ref().map(|why| Reason {
+        let stopped = origin.stopped.iter().map(|why| Reason {
             verdict: Verdict::Unknown,
             text: why.clone(),
         });
-        reasons.splice(0..0, cut_short);
+        reasons.splice(0..0, stopped);
         reasons.extend(missing(histories));
         if runs.is_empty() {
             reasons.push(Reason {
@@ -151,6 +155,7 @@ fn run(file: &str, history: &History) -> DrillRun {
         seed: history.plan.seed,
         hypothesis: history.plan.hypothesis.clone(),
         faults: history.faults.clone(),
+        consequences: consequences(history),
         verdict: judgement.verdict,
         judgement,
         timeline: timeline(history),
@@ -178,19 +183,27 @@ fn missing(histories: &[(String, History)]) -> Option<Reason> {
 fn reasons(run: &DrillRun) -> Vec<Reason> {
     let name = format!("{} run {}", run.scenario, run.run);
     let judgement = &run.judgement;
-    let mut reasons: Vec<Reason> = judgement
-        .checks
-        .iter()
-        .filter(|check| check.verdict != Verdict::Pass)
-        .map(|check| Reason {
-            verdict: check.verdict,
-            text: format!(
-                "{name}: {}: {}",
-                check.claim,
-                check.examples.first().map_or("", String::as_str)
-            ),
-        })
-        .collect();
+    let mut reasons: Vec<Reason> = Vec::new();
+    // One thing that nobody saw may leave many claims open.
+    let mut open: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for check in &judgement.checks {
+        let example = check.examples.first().map_or("", String::as_str);
+        match check.verdict {
+            Verdict::Pass => {}
+            Verdict::Fail => reasons.push(Reason {
+                verdict: Verdict::Fail,
+                text: format!("{name}: {}: {example}", check.claim),
+            }),
+            Verdict::Unknown => open.entry(example).or_default().push(&check.claim),
+        }
+    }
+    reasons.extend(open.into_iter().map(|(why, claims)| Reason {
+        verdict: Verdict::Unknown,
+        text: match claims.as_slice() {
+            [claim] => format!("{name}: {claim}: {why}"),
+            claims => format!("{name}: {why}, so {} claims are open", claims.len()),
+        },
+    }));
     for objective in &judgement.objectives {
         if objective.verdict == Verdict::Pass || objective.over == Over::Median {
             continue;

@@ -175,8 +175,10 @@ fn over_runs(figure: Figure, summary: &ScenarioSummary, runs: &[&DrillRun]) -> O
         p50: show(figure, spread.p50),
         p95: show(figure, spread.p95),
         max: show(figure, spread.max),
+        // A single dot says something only beside a limit.
         dots: runs
             .iter()
+            .filter(|_| runs.len() > 1 || held_to.is_some())
             .filter_map(|run| run.judgement.figures.get(figure))
             .map(place)
             .collect(),

@@ -15,6 +15,7 @@ pub(super) struct RunView {
     label: String,
     verdict: VerdictView,
     faults: Vec<String>,
+    consequences: Vec<String>,
     operations: Vec<OperationsView>,
     picture: Picture,
 }
@@ -82,6 +83,7 @@ pub(super) fn run(run: &DrillRun, label: String) -> RunView {
                 )
             })
             .collect(),
+        consequences: run.consequences.clone(),
         operations: figures
             .operations
             .iter()
@@ -179,11 +181,12 @@ fn marks(run: &DrillRun, place: impl Fn(u64) -> f64) -> Vec<Mark> {
         (Figure::Detected, "detected"),
         (Figure::Promoted, "successor"),
         (Figure::Writable, "writable"),
+        (Figure::FirstOrder, "first order"),
         (Figure::SteadyAgain, "as before"),
     ] {
         if let Some(after) = figures.get(figure) {
             marks.push(Mark {
-                at: rounded(place(fault + after)),
+                at: rounded(place(fault + after).min(100.0)),
                 label: format!("{label} {}", show(figure, after)),
                 class: "mark",
             });
