@@ -55,7 +55,7 @@ all_pods_ready() { shop status -o json && jq -es '.[0] | (.pods | length > 15) a
 is_proved_again() { shop smoke && green; }
 timings_are_kept() { shop status --timings && told 'start k3s on server' && told 'wait for statefulset/postgres'; }
 logs_are_there() { shop logs auth -n 5 && told '^auth-'; }
-kubectl_finds_it() { jq -e . >/dev/null 2>&1 <<<null && grep -q '^- name: lab\|name: lab$' "$KUBECONFIG"; }
+kubectl_finds_it() { grep -q "^ *current-context: lab$" "$KUBECONFIG" && grep -q "https://$(address server):6443" "$KUBECONFIG"; }
 
 need_shop() {
     [ -e "$environment" ] || prepare_shop

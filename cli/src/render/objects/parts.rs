@@ -11,7 +11,8 @@ use crate::environment::{ComponentSettings, Environment};
 const USER: u32 = 10_001;
 
 /// How often, in seconds, a probe is made at most that is a command: to run one in a container costs 50 ms of processor
-/// time, and seven pods that are asked twice a second would take most of a core.
+/// time, and seven pods that are asked twice a second would take most of a core. So long it may also take: to begin one on
+/// a busy host takes more than a second, and a pod that lives must not be killed for that.
 const COMMAND_PERIOD: u64 = 5;
 
 /// Parts of a pod as templates see them; each is written with `tojson`.
@@ -217,8 +218,9 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
         probe.kind,
         ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec
     ) {
-        for probe in [&mut ready, &mut alive] {
+        for probe in [&mut started, &mut ready, &mut alive] {
             probe["periodSeconds"] = json!(period.max(COMMAND_PERIOD));
+            probe["timeoutSeconds"] = json!(timeout.max(COMMAND_PERIOD));
         }
     }
     started["periodSeconds"] = json!(1);
