@@ -188,7 +188,7 @@ systemctl list-unit-files --no-legend --plain | awk '{print "unit " $1 " " $2}'
 for name in net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables; do echo "setting $name $(cat /proc/sys/$(echo $name | tr . /) 2>/dev/null)"; done
 SCRIPT
 }
-portraits() { for name in server agent; do portrait "$name" | LC_ALL=C sort -u >"$work/$name.$1"; done; }
+portraits() { local name; for name in server agent; do portrait "$name" | LC_ALL=C sort -u >"$work/$name.$1"; done; }
 are_as_before() {
     portraits after
     diff "$work/server.before" "$work/server.after" >&2 && diff "$work/agent.before" "$work/agent.after" >&2
