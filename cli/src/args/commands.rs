@@ -38,7 +38,7 @@ pub enum Command {
     /// Break the shop under load, and prove from a recorded history what held
     #[command(after_help = DRILL)]
     FailoverDrill(DrillArgs),
-    /// Reports of load tests: list, show, compare, verify, publish
+    /// Reports of load tests and drills: list, show, compare, verify, publish
     Report(ReportArgs),
     /// Show what `up` would use, without secrets: configuration files, or the objects of a cluster
     #[command(after_help = RENDER)]

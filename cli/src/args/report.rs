@@ -31,7 +31,7 @@ pub enum ReportCommand {
     /// A report in short, and where its page is
     #[command(after_help = SHOW)]
     Show(ReportArg),
-    /// What changed between two load tests, and what is noise
+    /// What changed between two load tests or two drills, and what is noise
     #[command(after_help = COMPARE)]
     Compare(ReportCompareArgs),
     /// Compute a report again from its raw samples, and check that no file was changed

@@ -216,11 +216,11 @@ impl Drill<'_> {
             interrupt: &stopped,
         };
         let drill = async {
-            let step = "load in the background";
-            self.series.observer.started(step);
+            let arrival = "load in the background";
+            self.series.observer.started(arrival);
             let outcome = tokio::select! {
                 () = quiet.0.notified() => {
-                    self.series.observer.done(step, true);
+                    self.series.observer.done(arrival, true);
                     self.operations(plan, stage, journal).await
                 }
                 () = self.series.interrupt.pressed() => Err(DrillError::Interrupted),

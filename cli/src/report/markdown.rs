@@ -172,6 +172,29 @@ fn drill(report: &DrillReport) -> String {
         "scenario", "figure", "runs", "median", "p95", "max", "limit", "verdict",
     ];
     table(&mut text, "Over the runs", &heads, rows);
+    text.push_str(&deeds(report));
+    let rows = report.claims().into_iter().map(|claim| {
+        vec![
+            claim.claim,
+            count(claim.looked_at),
+            count(claim.violations),
+            claim.verdict.to_string(),
+        ]
+    });
+    let heads = ["what must be true", "looked at", "violations", "verdict"];
+    table(&mut text, "Checked in the histories", &heads, rows);
+    text.push_str(&circumstances(report));
+    let _ = writeln!(
+        text,
+        "\n`shopctl report verify {}` computes all of it again from the raw histories alone.",
+        origin.id
+    );
+    text
+}
+
+/// A line a run: the signals, and what was seen to come of them.
+fn deeds(report: &DrillReport) -> String {
+    let mut text = String::new();
     text.push_str("\n## What was done, and what came of it\n\n");
     for run in &report.runs {
         let faults = run.faults.iter().map(|fault| {
@@ -191,16 +214,12 @@ fn drill(report: &DrillReport) -> String {
             escaped(&told.join("; "))
         );
     }
-    let rows = report.claims().into_iter().map(|claim| {
-        vec![
-            claim.claim,
-            count(claim.looked_at),
-            count(claim.violations),
-            claim.verdict.to_string(),
-        ]
-    });
-    let heads = ["what must be true", "looked at", "violations", "verdict"];
-    table(&mut text, "Checked in the histories", &heads, rows);
+    text
+}
+
+/// Where and when it was, with which programs.
+fn circumstances(report: &DrillReport) -> String {
+    let mut text = String::new();
     let origin = &report.origin;
     let software = &origin.software;
     let _ = writeln!(
@@ -218,11 +237,6 @@ fn drill(report: &DrillReport) -> String {
         escaped(software.postgres.as_deref().unwrap_or("Postgres not known")),
         escaped(software.redis.as_deref().unwrap_or("Redis not known")),
         figure(origin.load_average.before.one_minute),
-    );
-    let _ = writeln!(
-        text,
-        "\n`shopctl report verify {}` computes all of it again from the raw histories alone.",
-        origin.id
     );
     text
 }

@@ -27,7 +27,9 @@ pub(super) fn run(
             "There are no reports in {}",
             reports.root().display()
         ));
-        context.ui.hint("`shopctl loadtest` makes one");
+        context
+            .ui
+            .hint("`shopctl loadtest` and `shopctl failover-drill` make one");
         return Ok(());
     }
     let mut table = Table::new([
@@ -68,7 +70,10 @@ fn row(listed: &Listed) -> Vec<Cell> {
             "-".into(),
             "-".into(),
             "-".into(),
-            format!("{} runs", report.runs.len()).into(),
+            match report.runs.len() {
+                1 => "1 run".into(),
+                runs => format!("{runs} runs").into(),
+            },
             Cell::toned(if listed.published { "published" } else { "" }, Tone::Faint),
         ]),
         Err(error) => row.extend([Cell::toned(unreadable(error), Tone::Doubtful)]),

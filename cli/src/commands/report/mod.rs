@@ -33,7 +33,7 @@ pub(in crate::commands) fn store_failure(error: StoreError) -> Failure {
     match &error {
         StoreError::NotFound { .. } | StoreError::Empty { .. } => failure
             .exit(ExitCode::Usage)
-            .hint("`shopctl report list` shows the reports that there are; `shopctl loadtest` makes one"),
+            .hint("`shopctl report list` shows the reports that there are; `shopctl loadtest` and `shopctl failover-drill` make one"),
         StoreError::Ambiguous { paths, .. } => {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             failure.exit(ExitCode::Usage).hint(format!("name one by its path: {}", paths.join(", ")))

@@ -37,7 +37,11 @@ fn around<'a, T>(
     (seen(before), seen(after))
 }
 
-fn masters(history: &History, fault: Micros) -> (Option<(&str, u64)>, Vec<(&str, u64)>) {
+/// A master's address, and the configuration epoch in which it was named.
+type Named<'a> = (&'a str, u64);
+
+/// Who was named last before the fault, and who from it on.
+fn masters(history: &History, fault: Micros) -> (Option<Named<'_>>, Vec<Named<'_>>) {
     let (before, after) = around(history, fault, |seen| match seen {
         Seen::Redis {
             master: Some(master),
