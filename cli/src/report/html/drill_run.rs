@@ -40,6 +40,7 @@ struct Picture {
     /// How slow the slowest was, on a logarithmic scale.
     slowest: String,
     marks: Vec<Mark>,
+    gap: Option<Gap>,
     columns: Vec<Mark>,
 }
 
@@ -47,6 +48,14 @@ struct Picture {
 struct Bars {
     class: &'static str,
     path: String,
+}
+
+/// The longest time without an order.
+#[derive(Debug, Serialize)]
+struct Gap {
+    left: f64,
+    width: f64,
+    label: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -118,6 +127,7 @@ fn picture(run: &DrillRun) -> Picture {
         bars: bars(timeline),
         slowest: slowest(timeline),
         marks: marks(run, place),
+        gap: gap(run),
         columns: (0..=length / 1_000_000 / every)
             .map(|number| Mark {
                 at: rounded(place(timeline.from + number * every * 1_000_000)),
@@ -164,6 +174,29 @@ fn bars(timeline: &Timeline) -> Vec<Bars> {
         })
         .filter(|bars| !bars.path.is_empty())
         .collect()
+}
+
+/// Where the longest time without an order was, as far as the steps show it: two of them without one, at least.
+fn gap(run: &DrillRun) -> Option<Gap> {
+    let timeline = &run.timeline;
+    let longest = run.judgement.figures.order_gap?;
+    let fault = timeline.fault?.checked_sub(timeline.from)? / timeline.step.max(1);
+    let mut best: Option<(usize, usize)> = None;
+    let mut from = usize::try_from(fault).ok()?;
+    for (step, orders) in timeline.orders.iter().enumerate().skip(from) {
+        if *orders > 0 {
+            from = step + 1;
+        } else if best.is_none_or(|(_, length)| step + 1 - from > length) {
+            best = Some((from, step + 1 - from));
+        }
+    }
+    let (left, width) = best.filter(|(_, length)| *length > 1)?;
+    let share = |steps: usize| rounded(steps as f64 / timeline.orders.len() as f64 * 100.0);
+    Some(Gap {
+        left: share(left),
+        width: share(width),
+        label: format!("no order for {}", show(Figure::OrderGap, longest)),
+    })
 }
 
 /// The fault and the times that count from it.
