@@ -187,7 +187,7 @@ fn drill(report: &DrillReport) -> String {
     let _ = writeln!(
         text,
         "\n`shopctl report verify {}` computes all of it again from the raw histories alone.",
-        origin.id
+        report.origin.id
     );
     text
 }
