@@ -271,7 +271,7 @@ mod tests {
         };
         let with = |successor, woken| {
             judged(Expected::Replaced, |history| {
-                hang(history, successor, woken)
+                hang(history, successor, woken);
             })
         };
         assert_eq!(with(true, false), Verdict::Pass);
