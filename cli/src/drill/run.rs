@@ -9,9 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::error::DrillError;
-use super::history::{
-    Background, FaultKind, HISTORY_VERSION, Micros, Phase, Plan, Record, SaleTerms,
-};
+use super::history::{Background, HISTORY_VERSION, Micros, Phase, Plan, Record, SaleTerms};
 use super::journal::Journal;
 use super::progress::Progress;
 use super::ready::until_whole;
@@ -314,12 +312,7 @@ impl Drill<'_> {
         self.steady(journal, &mut progress).await?;
         let mut breakage = Breakage::new(self.victims(plan).await?, journal);
         journal.phase(Phase::Faulty);
-        let signal = if plan.fault == FaultKind::Kill {
-            "SIGKILL"
-        } else {
-            "SIGSTOP"
-        };
-        let step = format!("{signal} to {}", breakage.names());
+        let step = format!("{} to {}", plan.fault.signal(), breakage.names());
         self.series.observer.started(&*step);
         let struck = if plan.stale_locks {
             self.provoke(plan, recorder, stage, &mut breakage, &step)

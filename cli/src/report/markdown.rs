@@ -6,7 +6,7 @@ use super::document::Report;
 use super::figures::{count, figure, milliseconds, objective, with_unit};
 use super::model::{Comparison, LoadReport};
 use super::words::{headline, summary};
-use crate::drill::history::{FaultKind, Figure};
+use crate::drill::history::Figure;
 use crate::drill::report::{DrillReport, limit, show, words};
 
 /// The report in markdown.
@@ -150,10 +150,7 @@ fn drill(report: &DrillReport) -> String {
     table(&mut text, "Runs", &heads, rows);
     let rows = report.scenarios.iter().flat_map(|scenario| {
         scenario.figures.iter().map(move |(figure, spread)| {
-            let held_to = scenario
-                .objectives
-                .iter()
-                .find(|objective| objective.figure == *figure);
+            let held_to = scenario.objective(*figure);
             vec![
                 scenario.scenario.clone(),
                 words(*figure).to_owned(),
@@ -198,11 +195,7 @@ fn deeds(report: &DrillReport) -> String {
     text.push_str("\n## What was done, and what came of it\n\n");
     for run in &report.runs {
         let faults = run.faults.iter().map(|fault| {
-            let signal = match fault.kind {
-                FaultKind::Kill => "SIGKILL",
-                FaultKind::Stop => "SIGSTOP",
-                FaultKind::Continue => "SIGCONT",
-            };
+            let signal = fault.kind.signal();
             format!("{signal} to {} (process {})", fault.instance, fault.process)
         });
         let told: Vec<String> = faults.chain(run.consequences.iter().cloned()).collect();

@@ -18,11 +18,7 @@ pub(super) fn fault_happened(history: &History) -> Check {
             continue;
         }
         let what = || {
-            let kind = match fault.kind {
-                FaultKind::Kill => "SIGKILL",
-                FaultKind::Stop => "SIGSTOP",
-                FaultKind::Continue => "SIGCONT",
-            };
+            let kind = fault.kind.signal();
             let evidence = fault.evidence.as_deref().unwrap_or("no evidence");
             format!(
                 "{kind} to {} ({}): {evidence}",

@@ -161,7 +161,7 @@ fn has_successor(history: &History, victim: &Fault) -> bool {
                 instance,
                 pid: Some(pid),
                 ..
-            } => *instance == victim.instance && !victim.process.starts_with(&format!("{pid}@")),
+            } => *instance == victim.instance && victim.is_successor(*pid),
             _ => false,
         })
 }

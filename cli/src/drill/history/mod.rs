@@ -211,7 +211,7 @@ impl History {
     pub fn fault_at(&self) -> Option<Micros> {
         self.faults
             .iter()
-            .filter(|fault| fault.confirmed && fault.kind != FaultKind::Continue)
+            .filter(|fault| fault.broke())
             .map(|fault| fault.at)
             .min()
     }

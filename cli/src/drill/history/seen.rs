@@ -40,6 +40,29 @@ pub enum FaultKind {
     Continue,
 }
 
+impl Fault {
+    /// Whether a process was broken for certain, and not mended.
+    pub fn broke(&self) -> bool {
+        self.confirmed && self.kind != FaultKind::Continue
+    }
+
+    /// Whether a process is another one than the one that was broken.
+    pub fn is_successor(&self, pid: i32) -> bool {
+        !self.process.starts_with(&format!("{pid}@"))
+    }
+}
+
+impl FaultKind {
+    /// The signal's name.
+    pub fn signal(self) -> &'static str {
+        match self {
+            Self::Kill => "SIGKILL",
+            Self::Stop => "SIGSTOP",
+            Self::Continue => "SIGCONT",
+        }
+    }
+}
+
 /// Something was seen to be different than before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::history::{Fault, FaultKind, Figure, History, Micros, Outcome, Phase, Seen};
+use super::history::{Fault, Figure, History, Micros, Outcome, Phase, Seen};
 use steady::{STEADY_P99_FLOOR, p99_of_kind_before, steady_at};
 pub(super) use steady::{p99_before, steady_from};
 
@@ -127,7 +127,7 @@ fn victims(history: &History) -> Vec<&Fault> {
     history
         .faults
         .iter()
-        .filter(|fault| fault.confirmed && fault.kind != FaultKind::Continue)
+        .filter(|fault| fault.broke())
         .collect()
 }
 
@@ -180,9 +180,7 @@ fn promoted_at(history: &History, fault: Micros) -> Option<Micros> {
                     ready: true,
                     pid: Some(pid),
                     ..
-                } => {
-                    *instance == victim.instance && !victim.process.starts_with(&format!("{pid}@"))
-                }
+                } => *instance == victim.instance && victim.is_successor(*pid),
                 _ => false,
             })
         })

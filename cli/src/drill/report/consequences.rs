@@ -1,9 +1,7 @@
 //! What was seen to come of a fault, in sentences: new processes, masters and epochs, the identity of Postgres.
 
-use crate::drill::history::{Fault, FaultKind, History, Micros, Seen};
-
 use super::words::show;
-use crate::drill::history::Figure;
+use crate::drill::history::{Fault, Figure, History, Micros, Seen};
 
 /// In the order in which they can be expected.
 pub(super) fn consequences(history: &History) -> Vec<String> {
@@ -13,7 +11,7 @@ pub(super) fn consequences(history: &History) -> Vec<String> {
     let mut told: Vec<String> = history
         .faults
         .iter()
-        .filter(|victim| victim.confirmed && victim.kind != FaultKind::Continue)
+        .filter(|victim| victim.broke())
         .filter_map(|victim| successor(history, victim, fault))
         .collect();
     told.extend(redis(history, fault));
@@ -43,7 +41,7 @@ fn successor(history: &History, victim: &Fault, fault: Micros) -> Option<String>
                 pid: Some(pid),
                 last_exit,
                 ..
-            } if *instance == victim.instance && pid.to_string() != old => {
+            } if *instance == victim.instance && victim.is_successor(*pid) => {
                 let exit = last_exit
                     .as_ref()
                     .map_or_else(String::new, |exit| format!("{exit}; "));

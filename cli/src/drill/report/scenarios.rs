@@ -96,6 +96,15 @@ fn summary(scenario: &str, runs: &[&DrillRun]) -> ScenarioSummary {
     }
 }
 
+impl ScenarioSummary {
+    /// The limit that a figure is held to, if it is to one.
+    pub fn objective(&self, figure: Figure) -> Option<&JudgedObjective> {
+        self.objectives
+            .iter()
+            .find(|objective| objective.figure == figure)
+    }
+}
+
 /// Judges each limit over all runs.
 fn objectives(runs: &[&DrillRun]) -> Vec<JudgedObjective> {
     let Some(first) = runs.first() else {

@@ -160,10 +160,7 @@ fn shown(runs: &[&DrillRun]) -> Vec<RunView> {
 
 fn over_runs(figure: Figure, summary: &ScenarioSummary, runs: &[&DrillRun]) -> Option<FigureView> {
     let spread = summary.figures.get(&figure)?;
-    let held_to = summary
-        .objectives
-        .iter()
-        .find(|objective| objective.figure == figure);
+    let held_to = summary.objective(figure);
     let whole = held_to
         .map_or(0, |objective| objective.limit)
         .max(spread.max)

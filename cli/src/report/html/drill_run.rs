@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::load::{VerdictView, verdict};
-use crate::drill::history::{FaultKind, Figure};
+use crate::drill::history::Figure;
 use crate::drill::report::{DrillRun, Timeline, show};
 use crate::report::figures::count;
 
@@ -75,11 +75,7 @@ pub(super) fn run(run: &DrillRun, label: String) -> RunView {
             .faults
             .iter()
             .map(|fault| {
-                let signal = match fault.kind {
-                    FaultKind::Kill => "SIGKILL",
-                    FaultKind::Stop => "SIGSTOP",
-                    FaultKind::Continue => "SIGCONT",
-                };
+                let signal = fault.kind.signal();
                 let evidence = fault.evidence.as_deref().unwrap_or("no evidence");
                 let others = match fault.others.len() {
                     0 => String::new(),
