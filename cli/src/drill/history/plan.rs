@@ -10,7 +10,7 @@ use super::{Micros, SaleTerms};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
-    /// [`HISTORY_VERSION`].
+    /// [`HISTORY_VERSION`](super::HISTORY_VERSION).
     pub version: u32,
     /// The scenario's name.
     pub scenario: String,
