@@ -3,10 +3,13 @@
 use time::OffsetDateTime;
 
 use super::Context;
-use super::target::{brought_up, is_meant, local_only};
+use super::target::{brought_up, is_meant};
 use crate::args::LoadtestArgs;
+use crate::environment::Target;
 use crate::interrupt::Interrupt;
-use crate::load::{LoadError, LoadOutcome, LoadPlan, LoadTest, LoadWish, PlanError, ensure_room};
+use crate::load::{
+    LoadError, LoadOutcome, LoadPlan, LoadTest, LoadWish, PlanError, WayIn, ensure_room,
+};
 use crate::report::{Comparison, Draft, LoadReport, Reports, StoreError, Verdict, report_id};
 use crate::shop::{Auditor, Shop};
 use crate::ui::{ExitCode, Failure, OutputFormat, Table};
@@ -18,7 +21,6 @@ const K6_SUMMARY: &str = "k6-summary.json";
 pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
-    local_only(environment)?;
     is_meant(environment, args.i_mean.as_deref(), "load")?;
     let wish = LoadWish {
         profile: Some(args.profile.clone()),
@@ -28,8 +30,11 @@ pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure>
         script: args.script.clone(),
     };
     let plan = LoadPlan::of(environment, &wish).map_err(plan_failure)?;
-    let (folder, secrets) = brought_up(context, &loaded)?;
     let reports = Reports::at(&args.reports_dir);
+    if environment.target == Target::K3s {
+        return super::k3s::loadtest(&plan, &reports, context, &loaded);
+    }
+    let (folder, secrets) = brought_up(context, &loaded)?;
     super::block_on(async {
         let interrupt = Interrupt::watch();
         let shop = Shop::new(environment, &secrets)?;
@@ -38,29 +43,42 @@ pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure>
             catalogue: &loaded.catalogue,
             folder: &folder,
             shop: &shop,
+            way: WayIn {
+                url: shop.url(),
+                at: None,
+            },
             auditor: &Auditor::new(environment, &secrets)?,
             plan: &plan,
             observer: &*context.ui.observer(),
             interrupt: &interrupt,
         };
-        test.check().await.map_err(load_failure)?;
-        let id = report_id(OffsetDateTime::now_utc(), &plan.name);
-        let draft = reports
-            .begin(environment.name.as_str(), &id)
-            .map_err(|error| unwritable(&error))?;
-        let outcome = match ensure_room(draft.path()) {
-            Ok(()) => test.run(draft.id()).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(outcome) => conclude(context, draft, outcome),
-            Err(error) => {
-                // Nothing was measured, so nothing is kept.
-                let _ = std::fs::remove_dir_all(draft.path());
-                Err(load_failure(error))
-            }
-        }
+        measure(&test, &reports, context).await
     })
+}
+
+/// Runs a load test, and keeps its report.
+pub(super) async fn measure(
+    test: &LoadTest<'_>,
+    reports: &Reports,
+    context: &Context,
+) -> Result<(), Failure> {
+    test.check().await.map_err(load_failure)?;
+    let id = report_id(OffsetDateTime::now_utc(), &test.plan.name);
+    let draft = reports
+        .begin(test.environment.name.as_str(), &id)
+        .map_err(|error| unwritable(&error))?;
+    let outcome = match ensure_room(draft.path()) {
+        Ok(()) => test.run(draft.id()).await,
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(outcome) => conclude(context, draft, outcome),
+        Err(error) => {
+            // Nothing was measured, so nothing is kept.
+            let _ = std::fs::remove_dir_all(draft.path());
+            Err(load_failure(error))
+        }
+    }
 }
 
 /// What a user is told when there is no plan.

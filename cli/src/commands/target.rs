@@ -12,10 +12,10 @@ pub(super) fn local_only(environment: &Environment) -> Result<(), Failure> {
     match environment.target {
         Target::Local => Ok(()),
         Target::K3s => Err(Failure::new(format!(
-            "failed to act on `{}`: its target is k3s, and this version runs the shop on one machine only",
+            "failed to act on `{}`: its target is k3s, and this command is for `target: local`",
             environment.name
         ))
-        .hint("set `target: local` in the environment file")
+        .hint("`smoke` and `loadtest` prove a shop on k3s")
         .exit(ExitCode::Usage)),
     }
 }

@@ -23,7 +23,7 @@ use super::watch::Watching;
 use crate::environment::DrillScenario;
 use crate::event::{Event, Observer};
 use crate::interrupt::Interrupt;
-use crate::load::{LoadOutcome, LoadPlan, LoadTest, LoadWish};
+use crate::load::{LoadOutcome, LoadPlan, LoadTest, LoadWish, WayIn};
 use crate::report::{LoadReport, Verdict};
 use crate::shop::{Request, StaleReleases, test_data};
 
@@ -208,6 +208,10 @@ impl Drill<'_> {
             catalogue: self.series.catalogue,
             folder: self.series.folder,
             shop: self.series.shop,
+            way: WayIn {
+                url: self.series.shop.url(),
+                at: None,
+            },
             auditor: self.series.auditor,
             plan: &load_plan,
             observer: &quiet,

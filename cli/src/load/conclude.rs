@@ -11,7 +11,7 @@ use super::run::{LoadOutcome, LoadTest, Scene};
 use super::script::Script;
 use super::stage::Stage;
 use super::{books, machine};
-use crate::environment::LoadKind;
+use crate::environment::{LoadKind, Target};
 use crate::report::{Books, LoadAverages, LoadFacts, Profile};
 
 impl LoadTest<'_> {
@@ -46,13 +46,17 @@ impl LoadTest<'_> {
         };
         let (limits, left_out) = self.plan.limits(&self.environment.objectives.load);
         notes.extend(left_out);
-        let (software, differs) = machine::software_of_the_shop(
+        let (mut software, differs) = machine::software_of_the_shop(
             self.catalogue,
             scene.tool.version.clone(),
             self.folder.run_dir(),
         )
         .await;
         notes.extend(differs);
+        if self.environment.target == Target::K3s {
+            // Those on this machine are not the ones that were loaded.
+            (software.postgres, software.redis) = (None, None);
+        }
         let started_at = moment(started);
         let mut samples = gathered.into_samples(offered, f64::from(machine::cores()));
         samples.books = books;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -35,6 +36,15 @@ const CONSOLE: &str = "console.log";
 /// What k6 sums up at its end.
 pub(super) const SUMMARY: &str = "summary.json";
 
+/// How k6 finds the shop.
+#[derive(Clone, Copy, Debug)]
+pub struct WayIn<'a> {
+    /// Its URL, as its customers know it.
+    pub url: &'a str,
+    /// The name in the URL and where that is, for one that no resolver knows.
+    pub at: Option<(&'a str, SocketAddr)>,
+}
+
 /// What k6 is started with.
 pub(super) struct Start<'a> {
     /// The program.
@@ -46,7 +56,7 @@ pub(super) struct Start<'a> {
     /// What is asked for.
     pub(super) plan: &'a LoadPlan,
     /// Where the shop is.
-    pub(super) url: &'a str,
+    pub(super) way: WayIn<'a>,
 }
 
 /// What a load will be like.
@@ -116,10 +126,15 @@ impl Start<'_> {
                 command.env_remove(name);
             }
         }
+        if let Some((name, address)) = self.way.at {
+            command
+                .env("SHOP_NAME", name)
+                .env("SHOP_ADDRESS", address.to_string());
+        }
         command
             // `inspect` would leave them out.
             .arg("--include-system-env-vars")
-            .env("SHOP_URL", self.url)
+            .env("SHOP_URL", self.way.url)
             .env("SHOP_DATA", self.folder.join(super::script::DATA))
             .env("K6_CSV_TIME_FORMAT", "unix_milli")
             .env("K6_CSV_SAVE_INTERVAL", "200ms")

@@ -30,6 +30,7 @@ mod script;
 mod stage;
 
 pub use error::LoadError;
+pub use generator::WayIn;
 pub use machine::ensure_room;
 pub use plan::{LoadPlan, LoadWish, PlanError};
 pub(crate) use run::find_k6;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::LoadError;
-use super::generator::{Expected, Start, private_folder};
+use super::generator::{Expected, Start, WayIn, private_folder};
 use super::lock::LoadLock;
 use super::machine;
 use super::plan::LoadPlan;
@@ -35,6 +35,8 @@ pub struct LoadTest<'a> {
     pub folder: &'a LocalFolder,
     /// The shop.
     pub shop: &'a Shop,
+    /// How k6 finds it.
+    pub way: WayIn<'a>,
     /// Its books.
     pub auditor: &'a Auditor,
     /// What is to be done.
@@ -227,7 +229,7 @@ impl LoadTest<'_> {
             script,
             folder: scene.work,
             plan: self.plan,
-            url: self.shop.url(),
+            way: self.way,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The commands for a shop on a cluster.
 
 mod down;
+mod loadtest;
 mod logs;
 mod plan;
 mod shown;
@@ -11,6 +12,7 @@ mod up;
 use std::path::{Path, PathBuf};
 
 pub(super) use down::down;
+pub(super) use loadtest::loadtest;
 pub(super) use logs::logs;
 pub(super) use plan::plan;
 pub(super) use smoke::smoke;

@@ -27,6 +27,8 @@ pub struct Entrance {
     pub host: String,
     /// Where plain HTTP for it is taken.
     pub address: SocketAddr,
+    /// The ingress itself, on a node.
+    pub node: SocketAddr,
     /// As people reach it.
     pub url: String,
     task: Option<tokio::task::JoinHandle<()>>,
@@ -46,6 +48,7 @@ impl Entrance {
             return Ok(Self {
                 host,
                 address: target,
+                node: target,
                 url,
                 task: None,
             });
@@ -61,6 +64,7 @@ impl Entrance {
         Ok(Self {
             host,
             address,
+            node: target,
             url,
             task: Some(task),
         })
