@@ -11,7 +11,7 @@
 //! | `ready`, `wait`, `explain`, `heal` | readiness by kind, waiting for it, and what to say and do when it does not come |
 //! | `lease` | one run at a time |
 //! | `secrets` | secrets that the cluster keeps |
-//! | `pods` | pods and what they write |
+//! | `pods`, `pod_watch` | pods and what they write; pods as they change |
 //!
 //! Everything that is decided here is decided by pure functions of objects. Not here: what is wanted (`render`), hosts
 //! (`host`, `bootstrap`), and any component by name.
@@ -27,6 +27,7 @@ mod kinds;
 mod lease;
 mod object;
 mod observe;
+mod pod_watch;
 mod pods;
 mod prune;
 mod ready;
@@ -46,6 +47,7 @@ pub use object::{
     ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, list, number, selector_of, text,
 };
 pub use observe::{Sight, all_of, look};
+pub use pod_watch::PodWatch;
 pub use pods::{LogReading, follow_log, is_of, notes, pods, read_log};
 pub use prune::{Reach, unwanted};
 pub use ready::{PodTrouble, Readiness, is_awaited, readiness, trouble};

@@ -1,23 +1,27 @@
 //! Breaks the shop on purpose, and reports what held.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::Context;
 use super::report::changes;
-use super::target::{brought_up, is_meant, local_failure, local_only};
+use super::target::{brought_up, is_meant, local_failure};
 use crate::args::{DrillArgs, Scenarios};
 use crate::catalogue::Catalogue;
 use crate::drill::compare::compare_drills;
+use crate::drill::ground::{Ground, LocalGround};
 use crate::drill::history::{FaultKind, Figure};
 use crate::drill::report::{DrillReport, DrillRun, limit, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
 use crate::drill::{DrillError, DrillOutcome, DrillSeries, Healed, heal};
-use crate::environment::{DrillObjectives, DrillProfile, DrillScenario, Environment};
+use crate::environment::{DrillProfile, DrillScenario, Environment, Target};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
+use crate::load::WayIn;
+use crate::project::Loaded;
 use crate::report::{Draft, Report, Reports, StoreError, Verdict, report_id};
 use crate::shop::{Auditor, RedisAccess, Shop};
 use crate::target::local::{LocalError, LocalFolder, LockPatience, WorkLock};
@@ -28,49 +32,98 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
     if args.list {
-        return list(context, &environment.objectives.drills, &loaded.catalogue);
+        return list(context, environment, &loaded.catalogue);
     }
-    local_only(environment)?;
     // Healing breaks nothing.
     if !args.heal {
         is_meant(environment, args.i_mean.as_deref(), "break")?;
     }
     let profile = profile(environment, args)?;
+    if environment.target == Target::K3s {
+        return super::k3s::drill(args, &profile, context, &loaded);
+    }
     let (folder, secrets) = brought_up(context, &loaded)?;
     let shop = Shop::new(environment, &secrets).map_err(|error| Failure::of(&error))?;
     let auditor = Auditor::new(environment, &secrets).map_err(|error| Failure::of(&error))?;
     let redis = RedisAccess::new(environment, &secrets);
+    let ground = LocalGround::new(folder.run_dir(), environment, &loaded.catalogue);
+    let ground: Arc<dyn Ground> = Arc::new(ground);
     let observer = context.ui.observer();
     if args.heal {
         let work = async |interrupt: Interrupt| {
             let _lock = alone(&folder, "failover-drill --heal", &*observer, &interrupt).await?;
-            let healed = heal(&folder, &shop, &auditor, &redis, &*observer, &interrupt)
+            let healed = heal(&*ground, &shop, &auditor, &redis, &*observer, &interrupt)
                 .await
                 .map_err(drill_failure)?;
             tell_healed(context, &healed)
         };
         return super::block_on_interruptible(work, given_up);
     }
-    let reports = Reports::at(&args.reports_dir);
     let work = async |interrupt: Interrupt| {
-        let series = DrillSeries {
-            environment,
-            catalogue: &loaded.catalogue,
+        let _lock = alone(&folder, "failover-drill", &*observer, &interrupt).await?;
+        let drilling = Drilling {
+            args,
+            profile: &profile,
+            context,
+            loaded: &loaded,
             folder: &folder,
+            ground: Arc::clone(&ground),
             shop: &shop,
+            way: WayIn {
+                url: shop.url(),
+                at: None,
+            },
             auditor: &auditor,
             redis: &redis,
-            profile_name: &args.profile,
-            profile: &profile,
-            seed: args
-                .seed
-                .unwrap_or_else(|| u64::from(rand::random::<u32>())),
             observer: &*observer,
             interrupt: &interrupt,
         };
-        let _lock = alone(&folder, "failover-drill", &*observer, &interrupt).await?;
+        drilling.run().await
+    };
+    super::block_on_interruptible(work, given_up)
+}
+
+/// Drills of a shop, wherever it runs.
+pub(super) struct Drilling<'a> {
+    pub(super) args: &'a DrillArgs,
+    pub(super) profile: &'a DrillProfile,
+    pub(super) context: &'a Context,
+    pub(super) loaded: &'a Loaded,
+    pub(super) folder: &'a LocalFolder,
+    pub(super) ground: Arc<dyn Ground>,
+    pub(super) shop: &'a Shop,
+    pub(super) way: WayIn<'a>,
+    pub(super) auditor: &'a Auditor,
+    pub(super) redis: &'a RedisAccess,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) interrupt: &'a Interrupt,
+}
+
+impl Drilling<'_> {
+    /// Runs them, and keeps a report. Whoever calls it holds the shop's lock.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let environment = self.loaded.file.environment();
+        let reports = Reports::at(&self.args.reports_dir);
+        let series = DrillSeries {
+            environment,
+            catalogue: &self.loaded.catalogue,
+            folder: self.folder,
+            ground: Arc::clone(&self.ground),
+            shop: self.shop,
+            way: self.way,
+            auditor: self.auditor,
+            redis: self.redis,
+            profile_name: &self.args.profile,
+            profile: self.profile,
+            seed: self
+                .args
+                .seed
+                .unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            observer: self.observer,
+            interrupt: self.interrupt,
+        };
         series.check().await.map_err(drill_failure)?;
-        let what = match profile.scenarios.as_slice() {
+        let what = match self.profile.scenarios.as_slice() {
             [one] => name(*one),
             _ => "drills".to_owned(),
         };
@@ -79,15 +132,14 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
             .begin(environment.name.as_str(), &id)
             .map_err(|error| unwritable(&error))?;
         match series.run(&draft).await {
-            Ok(outcome) => conclude(context, &reports, draft, &outcome),
+            Ok(outcome) => conclude(self.context, &reports, draft, &outcome),
             Err(error) => {
                 // An empty folder is no report. What stands in one is kept, whatever went wrong.
                 let _ = std::fs::remove_dir(draft.path());
                 Err(drill_failure(error))
             }
         }
-    };
-    super::block_on_interruptible(work, given_up)
+    }
 }
 
 /// Takes the lock of everything that changes the shop: two drills would break each other's shop, an `up` would mend what is
@@ -109,20 +161,20 @@ async fn alone(
 }
 
 /// What a user is told after the second Ctrl-C.
-fn given_up() -> Failure {
+pub(super) fn given_up() -> Failure {
     Failure::new("failed to end the drill: given up at the second Ctrl-C")
         .hint("what was stopped goes on; `shopctl failover-drill --heal` waits until the shop is whole and removes the test data")
         .exit(ExitCode::Unknown)
 }
 
-fn tell_healed(context: &Context, healed: &Healed) -> Result<(), Failure> {
+pub(super) fn tell_healed(context: &Context, healed: &Healed) -> Result<(), Failure> {
     if context.ui.output() == OutputFormat::Json {
         return context.ui.json(healed);
     }
     for instance in &healed.continued {
         context
             .ui
-            .say(&format!("{instance} was stopped and goes on"));
+            .say(&format!("{instance} was broken and goes on"));
     }
     match healed.removed.len() {
         0 => {}
@@ -151,7 +203,7 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
         profile.scenarios.clear();
         for scenario in args.scenarios.iter().flat_map(|scenario| match scenario {
             Scenarios::One(scenario) => vec![*scenario],
-            Scenarios::All => DrillScenario::ALL.to_vec(),
+            Scenarios::All => DrillScenario::on(environment.target).collect(),
         }) {
             if !profile.scenarios.contains(&scenario) {
                 profile.scenarios.push(scenario);
@@ -160,6 +212,19 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
     }
     if let Some(runs) = args.runs {
         profile.runs = runs;
+    }
+    if environment.target == Target::Local
+        && let Some(one) = profile
+            .scenarios
+            .iter()
+            .find(|scenario| scenario.needs_a_cluster())
+    {
+        return Err(Failure::new(format!(
+            "failed to drill `{}`: there are neither pods nor hosts to break with `target: local`",
+            name(*one)
+        ))
+        .hint("`shopctl failover-drill --list` shows what can be broken here")
+        .exit(ExitCode::Usage));
     }
     Ok(profile)
 }
@@ -181,11 +246,16 @@ struct Listed {
     objectives: Vec<String>,
 }
 
-fn list(context: &Context, limits: &DrillObjectives, catalogue: &Catalogue) -> Result<(), Failure> {
-    let listed: Vec<Listed> = DrillScenario::ALL
-        .into_iter()
+fn list(
+    context: &Context,
+    environment: &Environment,
+    catalogue: &Catalogue,
+) -> Result<(), Failure> {
+    let target = environment.target;
+    let listed: Vec<Listed> = DrillScenario::on(target)
         .map(|scenario| {
-            let plan = ScenarioPlan::new(scenario, limits, catalogue);
+            let plan =
+                ScenarioPlan::new(scenario, &environment.objectives.drills, catalogue, target);
             let component = plan.victims.component;
             let who = match (plan.victims.count, plan.victims.role) {
                 (Count::One, Some(role)) => format!("the {component} that is {role}"),
@@ -197,6 +267,9 @@ fn list(context: &Context, limits: &DrillObjectives, catalogue: &Catalogue) -> R
                 scenario: name(scenario),
                 breaks: match plan.fault {
                     FaultKind::Stop => format!("stops {who} as if it hung"),
+                    FaultKind::Delete => format!("deletes the pod of {who}"),
+                    FaultKind::PowerOff => "takes the power from an agent".to_owned(),
+                    FaultKind::Unplug => "takes the network from an agent".to_owned(),
                     _ => format!("kills {who}"),
                 },
                 hypothesis: plan.hypothesis,
@@ -227,10 +300,17 @@ fn list(context: &Context, limits: &DrillObjectives, catalogue: &Catalogue) -> R
 
 /// What a user is told when a drill could not be run.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
-fn drill_failure(error: DrillError) -> Failure {
+pub(super) fn drill_failure(error: DrillError) -> Failure {
     let failure = Failure::of(&error);
     match &error {
-        DrillError::NotReady(_) | DrillError::Supervisor(_) => failure.hint(
+        DrillError::NoMachine { .. } => failure.exit(ExitCode::Usage).hint(
+            "add them to an agent in `hosts:`, such as the commands of its power strip or its management board; \
+             nothing was broken",
+        ),
+        DrillError::Broken(_) => failure
+            .exit(ExitCode::Unknown)
+            .hint("`shopctl failover-drill --heal` tries it again"),
+        DrillError::NotReady(_) | DrillError::Supervisor(_) | DrillError::Cluster(_) => failure.hint(
             "`shopctl status` shows what runs, `shopctl up` brings it up; nothing was broken",
         ),
         DrillError::Interrupted => failure

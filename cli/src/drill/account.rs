@@ -38,7 +38,7 @@ impl Drill<'_> {
         self.series.observer.done(step, true);
         let step = "read the books";
         self.series.observer.started(step);
-        let ending = ending::wait(self.series.folder.run_dir(), self.series.redis, journal).await;
+        let ending = ending::wait(&*self.series.ground, self.series.redis, journal).await;
         let outcome = self.books(stage, journal).await;
         match &outcome {
             Ok(()) => self.series.observer.done(step, true),

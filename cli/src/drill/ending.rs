@@ -1,25 +1,22 @@
 //! How the shop is when a drill has ended: looked at again and again until it is whole, or the time is up.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::ground::Ground;
 use super::history::Ending;
 use super::journal::Journal;
-use super::ready::not_ready;
 use crate::shop::{KeptConnection, RedisAccess, ServerRole};
 
-/// How long the shop may take to be whole again after the last operation. A replica that comes back loads its data, and
-/// a Sentinel speaks to its peers every ten seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Waits until the shop is whole, and says how it is then.
-pub(super) async fn wait(run_dir: &Path, redis: &RedisAccess, journal: &Journal) -> Ending {
-    let deadline = Instant::now() + PATIENCE;
+pub(super) async fn wait(ground: &dyn Ground, redis: &RedisAccess, journal: &Journal) -> Ending {
+    // A replica that comes back loads its data, and a Sentinel speaks to its peers every ten seconds.
+    let deadline = Instant::now() + ground.patience() / 2;
     loop {
-        let ending = look(run_dir, redis).await;
+        let ending = look(ground, redis).await;
         if missing_in(&ending).is_empty() || Instant::now() >= deadline {
             return Ending {
                 at: journal.now(),
@@ -31,8 +28,8 @@ pub(super) async fn wait(run_dir: &Path, redis: &RedisAccess, journal: &Journal)
 }
 
 /// What is missing for the shop to be whole now.
-pub(super) async fn missing(run_dir: &Path, redis: &RedisAccess) -> Vec<String> {
-    missing_in(&look(run_dir, redis).await)
+pub(super) async fn missing(ground: &dyn Ground, redis: &RedisAccess) -> Vec<String> {
+    missing_in(&look(ground, redis).await)
 }
 
 /// What is left to wait for.
@@ -58,14 +55,19 @@ fn missing_in(ending: &Ending) -> Vec<String> {
     missing
 }
 
-async fn look(run_dir: &Path, redis: &RedisAccess) -> Ending {
+async fn look(ground: &dyn Ground, redis: &RedisAccess) -> Ending {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let mut ending = Ending {
         redis_replicas_wanted: count(redis.servers().len().saturating_sub(1)),
         sentinels_wanted: count(redis.sentinels().len()),
-        not_ready: not_ready(run_dir)
-            .await
-            .unwrap_or_else(|error| vec![format!("the supervisor ({error})")]),
+        not_ready: match ground.instances().await {
+            Ok(instances) => instances
+                .into_iter()
+                .filter(|instance| !instance.seen.serves())
+                .map(|instance| instance.instance)
+                .collect(),
+            Err(error) => vec![format!("whoever knows ({error})")],
+        },
         ..Ending::default()
     };
     let mut following = Vec::new();

@@ -22,6 +22,23 @@ pub enum DrillError {
         /// The role that it had to have.
         role: Option<String>,
     },
+    /// The process that is to be broken was not found.
+    #[error("failed to find the process of {instance}: {reason}")]
+    NoProcess {
+        /// The instance.
+        instance: String,
+        /// Why.
+        reason: String,
+    },
+    /// No machine can be broken.
+    #[error("failed to find a host that can be broken: no agent in `hosts` has {commands}")]
+    NoMachine {
+        /// The commands that it takes.
+        commands: &'static str,
+    },
+    /// The cluster could not be asked.
+    #[error(transparent)]
+    Cluster(#[from] crate::cluster::ClusterError),
     /// Ctrl-C.
     #[error("interrupted; what was broken is mended, and the shop recovers by itself")]
     Interrupted,
@@ -40,6 +57,9 @@ pub enum DrillError {
     /// The background load failed.
     #[error("failed to load the shop in the background: {0}")]
     Load(#[source] LoadError),
+    /// What was broken could not be mended.
+    #[error("failed to mend what was broken: {0}")]
+    Broken(String),
     /// Test data could not be removed.
     #[error("{0}")]
     Left(String),
@@ -58,7 +78,7 @@ pub enum DrillError {
     History(String),
     /// The history contradicts itself.
     #[error(transparent)]
-    Broken(#[from] HistoryError),
+    Contradiction(#[from] HistoryError),
 }
 
 impl DrillError {
@@ -66,7 +86,11 @@ impl DrillError {
     pub(super) fn ends_a_series(&self) -> bool {
         matches!(
             self,
-            Self::Interrupted | Self::File { .. } | Self::History(_) | Self::Supervisor(_)
+            Self::Interrupted
+                | Self::File { .. }
+                | Self::History(_)
+                | Self::Supervisor(_)
+                | Self::Cluster(_)
         )
     }
 

@@ -7,12 +7,12 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::error::DrillError;
-use super::ready::{instances, until_whole};
+use super::ground::Ground;
+use super::ready::until_whole;
 use super::stage::{Stage, TAG_PREFIX};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::shop::{Auditor, RedisAccess, Request, Shop, test_data};
-use crate::target::local::{LocalFolder, wake};
 
 /// How long removing the test data of a drill may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Healed {
-    /// Instances whose process was stopped and goes on now.
+    /// Instances whose process was stopped and goes on now, and hosts that have their power and their network again.
     pub continued: Vec<String>,
     /// Tags whose test data was removed.
     pub removed: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Healed {
 
 /// Undoes what drills left, and waits until everything is ready.
 pub async fn heal(
-    folder: &LocalFolder,
+    ground: &dyn Ground,
     shop: &Shop,
     auditor: &Auditor,
     redis: &RedisAccess,
@@ -37,10 +37,10 @@ pub async fn heal(
     interrupt: &Interrupt,
 ) -> Result<Healed, DrillError> {
     let mut healed = Healed {
-        continued: wake(&instances(folder.run_dir()).await?),
+        continued: ground.heal().await?,
         removed: Vec::new(),
     };
-    until_whole(folder.run_dir(), redis, observer, interrupt).await?;
+    until_whole(ground, redis, observer, interrupt).await?;
     for tag in auditor.tags(TAG_PREFIX).await? {
         let (_, admin) = Stage::tag(shop)?;
         let ask = async |request: &Request<'_>| shop.ask(request).await;

@@ -11,6 +11,7 @@
 //! | `compare` | what two reports differ in, and what of it is more than chance |
 //! | `series`, `run`, `steady` | drills in turn; one from its beginning to its end; all well before and after |
 //! | `ready`, `progress` | waiting until the shop is whole; a run while it goes on |
+//! | `ground` | where a drill takes place, this machine or a cluster: who runs there, who can be broken |
 //! | `strike`, `stale_lock` | who is broken and what undoes it; a lock holder that hangs and comes back too late |
 //! | `stage`, `recorder`, `answer`, `journal` | customers who note everything, and where they note it |
 //! | `watch`, `account`, `ending` | what changes meanwhile; the books at the end; how the shop was left |
@@ -29,6 +30,7 @@ mod controls_lock;
 mod draw;
 mod ending;
 mod error;
+pub mod ground;
 mod heal;
 pub mod history;
 mod journal;

@@ -1,47 +1,40 @@
 //! Whether the shop is whole, and waiting until it is.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use super::ending;
 use super::error::DrillError;
+use super::ground::{Ground, Instance};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::shop::RedisAccess;
-use crate::supervisor::{Client, InstanceState, InstanceStatus};
-use crate::target::local::Victim;
 
-/// How long the shop may take to be whole: a process that hangs is replaced after a quarter of a minute, and a Redis
-/// that comes back loads its data and is found by the Sentinels.
-const PATIENCE: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Waits until the shop is whole: every instance serves, and there is one Redis master that all agree on. What the
 /// drill before has broken may take some time to recover.
 pub(super) async fn until_whole(
-    run_dir: &Path,
+    ground: &dyn Ground,
     redis: &RedisAccess,
     observer: &dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<(), DrillError> {
     let step = "ready";
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + ground.patience();
     let mut told = false;
     loop {
-        let instances = instances(run_dir).await?;
+        let instances = ground.instances().await?;
         let missing = if instances.is_empty() {
             return Err(DrillError::NotReady(vec!["nothing runs".to_owned()]));
         } else {
             match missing(&instances) {
-                missing if missing.is_empty() => ending::missing(run_dir, redis).await,
+                missing if missing.is_empty() => ending::missing(ground, redis).await,
                 missing => missing,
             }
         };
-        let nobody_starts_it = instances
-            .iter()
-            .any(|instance| instance.state == InstanceState::Stopped);
+        let nobody_starts_it = instances.iter().any(|instance| instance.given_up);
         if missing.is_empty() {
             if told {
                 observer.done(step, false);
@@ -67,38 +60,12 @@ pub(super) async fn until_whole(
 }
 
 /// The instances that do not serve, each with what it does instead.
-fn missing(instances: &[InstanceStatus]) -> Vec<String> {
+fn missing(instances: &[Instance]) -> Vec<String> {
     instances
         .iter()
         .filter_map(|instance| {
-            // Its probes may not have failed yet.
-            let is_stopped =
-                Victim::with_descendants(instance).is_some_and(|victim| victim.is_stopped());
-            let state = match instance.state {
-                _ if is_stopped => "hangs",
-                _ if instance.ready => return None,
-                InstanceState::Running => "does not answer",
-                InstanceState::Starting => "starts",
-                InstanceState::Failed => "failed",
-                InstanceState::Stopped => "was stopped",
-            };
-            Some(format!("{} ({state})", instance.instance))
+            let trouble = instance.trouble.as_ref()?;
+            Some(format!("{} ({trouble})", instance.instance))
         })
         .collect()
-}
-
-/// The instances that do not serve.
-pub(super) async fn not_ready(run_dir: &Path) -> Result<Vec<String>, DrillError> {
-    Ok(instances(run_dir)
-        .await?
-        .into_iter()
-        .filter(|instance| !instance.ready)
-        .map(|instance| instance.instance)
-        .collect())
-}
-
-/// The instances as the supervisor has them.
-pub(super) async fn instances(run_dir: &Path) -> Result<Vec<InstanceStatus>, DrillError> {
-    let status = Client::connect(run_dir).await?.status().await?;
-    Ok(status.instances)
 }

@@ -1,5 +1,6 @@
 //! Customers who note everything: operations begin at a constant rate, however long the answers take.
 
+use futures_util::StreamExt as _;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,6 +31,8 @@ const REMEMBERED: usize = 500;
 /// How often and how patiently a key is settled when operations have ended.
 const SETTLE_TRIES: u32 = 20;
 const SETTLE_PAUSE: Duration = Duration::from_millis(500);
+/// How many keys are asked about at the same time: no customer is allowed much more than his share of this.
+const SETTLED_AT_ONCE: usize = 8;
 /// Orders in the sale are numbered from here on, so that they never share a number with the others.
 pub(super) const FIRST_IN_SALE: u64 = 1 << 32;
 /// How many keys of each kind that are not open are asked about too.
@@ -223,47 +226,56 @@ impl Recorder {
     /// Asks what became of every open key, and of some that were answered, and repeats their requests.
     pub(super) async fn settle(&self, operations: &[Operation]) {
         let mut answered = [0_usize; 2];
-        for operation in operations {
-            let Action::Order {
-                key,
-                product,
-                quantity,
-            } = &operation.action
-            else {
-                continue;
-            };
+        let asked = operations.iter().filter(|operation| {
+            if !matches!(operation.action, Action::Order { .. }) {
+                return false;
+            }
             let kind = match (operation.outcome, &operation.told) {
                 (Outcome::Unknown, _) => None,
                 (Outcome::Ok, Some(Told::Confirmed(_))) => Some(0),
                 (Outcome::Ok, Some(Told::Refused { .. })) => Some(1),
-                _ => continue,
+                _ => return false,
             };
             let in_sale = operation.number >= FIRST_IN_SALE;
             if let Some(kind) = kind.filter(|_| !in_sale) {
                 answered[kind] += 1;
-                if answered[kind] > SAMPLE {
-                    continue;
-                }
+                return answered[kind] <= SAMPLE;
             }
-            let Some(customer) = self.stage.customer(operation.customer) else {
-                continue;
-            };
-            let by_key = self
-                .until_told(async || {
-                    let path = format!("/api/orders/by-key/{key}");
-                    let request = Request::new(Method::GET, &path).token(&customer.token);
-                    Heard::of_order(self.shop.ask(&request).await)
-                })
-                .await;
-            let replay = self
-                .until_told(async || self.order(customer, key, *product, *quantity).await)
-                .await;
-            self.journal.write(Record::Settlement(Settlement {
-                operation: operation.number,
-                by_key,
-                replay,
-            }));
-        }
+            true
+        });
+        // After an outage there are thousands.
+        futures_util::stream::iter(asked)
+            .for_each_concurrent(SETTLED_AT_ONCE, |operation| self.settle_one(operation))
+            .await;
+    }
+
+    async fn settle_one(&self, operation: &Operation) {
+        let Action::Order {
+            key,
+            product,
+            quantity,
+        } = &operation.action
+        else {
+            return;
+        };
+        let Some(customer) = self.stage.customer(operation.customer) else {
+            return;
+        };
+        let by_key = self
+            .until_told(async || {
+                let path = format!("/api/orders/by-key/{key}");
+                let request = Request::new(Method::GET, &path).token(&customer.token);
+                Heard::of_order(self.shop.ask(&request).await)
+            })
+            .await;
+        let replay = self
+            .until_told(async || self.order(customer, key, *product, *quantity).await)
+            .await;
+        self.journal.write(Record::Settlement(Settlement {
+            operation: operation.number,
+            by_key,
+            replay,
+        }));
     }
 
     /// Asks again and again until there is an answer that tells something.

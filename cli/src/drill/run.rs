@@ -23,9 +23,9 @@ use super::watch::Watching;
 use crate::environment::DrillScenario;
 use crate::event::{Event, Observer};
 use crate::interrupt::Interrupt;
-use crate::load::{LoadOutcome, LoadPlan, LoadTest, LoadWish, WayIn};
+use crate::load::{LoadOutcome, LoadPlan, LoadTest, LoadWish};
 use crate::report::{LoadReport, Verdict};
-use crate::shop::{Request, StaleReleases, test_data};
+use crate::shop::{Request, test_data};
 
 /// The sweeper of holds comes by every second; this is its turn and its work.
 const HOLD_GRACE: Duration = Duration::from_secs(3);
@@ -36,8 +36,9 @@ const UNTIL_NOTHING_COMES: Duration = Duration::from_secs(1);
 /// The setting of the service with sale locks that says how long one lives that nobody releases.
 const LOCK_LIFETIME: &str = "saleLock";
 
-/// The load in the background ends with the drill; this is for what a drill waits for besides its two times.
-const MARGIN: Duration = Duration::from_mins(1);
+/// The load in the background ends with the drill; this is for what a drill waits for besides its two times: thousands of
+/// open keys after an outage.
+const MARGIN: Duration = Duration::from_mins(4);
 
 /// One drill of a series.
 pub(super) struct Drill<'a> {
@@ -56,13 +57,7 @@ pub(super) struct Drill<'a> {
 impl Drill<'_> {
     /// Runs it. The history goes to `file`. Gives what a person should know besides.
     pub(super) async fn run(&self, file: File) -> Result<Vec<String>, DrillError> {
-        until_whole(
-            self.series.folder.run_dir(),
-            self.series.redis,
-            self.series.observer,
-            self.series.interrupt,
-        )
-        .await?;
+        let prepared = self.prepare().await?;
         let journal = Arc::new(Journal::new(file));
         let (tag, admin) = Stage::tag(self.series.shop)?;
         let outcome = self.staged(&journal, &tag, &admin).await;
@@ -80,11 +75,31 @@ impl Drill<'_> {
             }
         };
         let mut notes = outcome?;
+        notes.extend(prepared);
         notes.extend(left);
         if let Some(reason) = journal.failure() {
             return Err(DrillError::History(reason));
         }
         Ok(notes)
+    }
+
+    /// Waits until the shop is whole and like new. Says what had to be done for that.
+    async fn prepare(&self) -> Result<Vec<String>, DrillError> {
+        let series = self.series;
+        let whole = || {
+            until_whole(
+                &*series.ground,
+                series.redis,
+                series.observer,
+                series.interrupt,
+            )
+        };
+        whole().await?;
+        let prepared = series.ground.prepare().await?;
+        if !prepared.is_empty() {
+            whole().await?;
+        }
+        Ok(prepared)
     }
 
     /// Removes what the drill made. Of one that did not come to its end orders may still be under way, in a process that
@@ -122,6 +137,7 @@ impl Drill<'_> {
             self.scenario,
             &self.series.environment.objectives.drills,
             self.series.catalogue,
+            self.series.environment.target,
         );
         let stage = match Stage::set(self.series.shop, tag, admin, plan.stale_locks).await {
             Ok(stage) => Arc::new(stage),
@@ -133,7 +149,7 @@ impl Drill<'_> {
         journal.write(Record::Plan(self.plan(&plan, &stage)));
         self.series.observer.done(step, true);
         let watching = Watching::start(
-            self.series.folder.run_dir(),
+            &self.series.ground,
             self.series.redis,
             self.series.auditor,
             tag,
@@ -191,8 +207,10 @@ impl Drill<'_> {
             self.operations(plan, stage, journal).await?;
             return Ok(vec!["there was no load in the background".to_owned()]);
         }
-        let longest =
-            self.series.profile.steady.to_std() + self.series.profile.deadline.to_std() + MARGIN;
+        let longest = self.series.profile.steady.to_std()
+            + plan.lasts.unwrap_or_default()
+            + self.deadline(plan)
+            + MARGIN;
         let wish = LoadWish {
             vus: Some(self.series.profile.vus),
             duration: Some(crate::value::Duration::from_milliseconds(
@@ -208,10 +226,7 @@ impl Drill<'_> {
             catalogue: self.series.catalogue,
             folder: self.series.folder,
             shop: self.series.shop,
-            way: WayIn {
-                url: self.series.shop.url(),
-                at: None,
-            },
+            way: self.series.way,
             auditor: self.series.auditor,
             plan: &load_plan,
             observer: &quiet,
@@ -280,13 +295,17 @@ impl Drill<'_> {
                     .await;
             }
         });
-        let interrupted = tokio::select! {
-            outcome = self.break_and_wait(plan, &recorder, stage, journal) => {
-                outcome?;
-                false
-            }
-            () = self.series.interrupt.pressed() => true,
+        let mut breakage = Breakage::new(journal);
+        let outcome = tokio::select! {
+            outcome = self.break_and_wait(plan, &recorder, stage, &mut breakage) => Some(outcome),
+            () = self.series.interrupt.pressed() => None,
         };
+        // What is still broken is mended here, at the latest.
+        let mended = self.mend(&mut breakage).await;
+        drop(breakage);
+        let interrupted = outcome.is_none();
+        outcome.transpose()?;
+        mended?;
         if interrupted {
             self.series
                 .observer
@@ -310,17 +329,17 @@ impl Drill<'_> {
         plan: &ScenarioPlan,
         recorder: &Arc<Recorder>,
         stage: &Arc<Stage>,
-        journal: &Arc<Journal>,
+        breakage: &mut Breakage,
     ) -> Result<(), DrillError> {
-        let mut progress = Progress::new(journal)?;
-        self.steady(journal, &mut progress).await?;
-        let mut breakage = Breakage::new(self.victims(plan).await?, journal);
+        let journal = Arc::clone(breakage.journal());
+        let mut progress = Progress::new(&journal)?;
+        self.steady(&journal, &mut progress).await?;
+        breakage.of(self.victims(plan).await?);
         journal.phase(Phase::Faulty);
-        let step = format!("{} to {}", plan.fault.signal(), breakage.names());
+        let step = plan.fault.done_to(&breakage.names());
         self.series.observer.started(&*step);
         let struck = if plan.stale_locks {
-            self.provoke(plan, recorder, stage, &mut breakage, &step)
-                .await
+            self.provoke(plan, recorder, stage, breakage, &step).await
         } else {
             breakage.strike(plan.fault).await
         };
@@ -329,12 +348,44 @@ impl Drill<'_> {
             Err(reason) => self.series.observer.failed(&*step, reason),
         }
         // Nothing recovers from what did not happen.
-        if progress.history()?.fault_at().is_some() {
-            self.recovery(&mut progress, &breakage).await?;
+        if progress.history()?.fault_at().is_none() {
+            return Ok(());
         }
-        // What is still stopped goes on here, at the latest.
-        drop(breakage);
-        Ok(())
+        if let Some(lasts) = plan.lasts {
+            self.outage(lasts, &mut progress).await?;
+            self.mend(breakage).await?;
+        }
+        self.recovery(&mut progress, breakage, self.deadline(plan))
+            .await
+    }
+
+    /// Mends what is still broken, and what nobody else mends.
+    async fn mend(&self, breakage: &mut Breakage) -> Result<(), DrillError> {
+        if !breakage.is_broken() {
+            return Ok(());
+        }
+        let step = format!("mend {}", breakage.names());
+        self.series.observer.started(&*step);
+        match breakage.mend().await {
+            Ok(()) => {
+                self.series.observer.done(&*step, true);
+                Ok(())
+            }
+            Err(reason) => {
+                self.series.observer.failed(&*step, reason.clone());
+                Err(DrillError::Broken(reason))
+            }
+        }
+    }
+
+    /// How long recovery may take. A machine has to boot, and its pods come one after the other.
+    fn deadline(&self, plan: &ScenarioPlan) -> Duration {
+        let deadline = self.series.profile.deadline.to_std();
+        if plan.fault.hits_a_machine() {
+            deadline.max(self.series.ground.patience())
+        } else {
+            deadline
+        }
     }
 
     /// Makes the victim hang in the midst of orders, until their locks are somebody else's.
@@ -347,7 +398,11 @@ impl Drill<'_> {
         step: &str,
     ) -> Result<(), String> {
         let journal = Arc::clone(breakage.journal());
-        let replaced = Replaced::of(self.series.catalogue, plan.victims.component);
+        let replaced = Replaced::of(
+            self.series.catalogue,
+            plan.victims.component,
+            self.series.environment.target,
+        );
         let provocation = Provocation {
             recorder: Arc::clone(recorder),
             stage: Arc::clone(stage),
@@ -357,7 +412,7 @@ impl Drill<'_> {
             replaced_after: replaced.map_or(Duration::MAX, |replaced| replaced.earliest),
             tell: &|what| self.series.observer.waiting(step, what),
         };
-        let releases = StaleReleases::of(self.series.environment, &breakage.names());
+        let releases = self.series.ground.stale_releases(&breakage.names()).await;
         let mut process = OrderProcess { breakage, releases };
         provocation.run(&mut process).await
     }

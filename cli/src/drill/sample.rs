@@ -166,6 +166,7 @@ fn sights() -> Vec<Record> {
         ready,
         role: None,
         pid: Some(pid),
+        process: None,
         restarts: u64::from(pid == 5252),
         last_exit: (pid == 5252).then(|| "its last process was ended by signal 9".to_owned()),
     };

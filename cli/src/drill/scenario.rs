@@ -3,9 +3,17 @@
 use std::time::Duration;
 
 use crate::catalogue::Catalogue;
-use crate::environment::{DrillObjectives, DrillScenario};
+use crate::catalogue::ProbeKind;
+use crate::environment::{DrillObjectives, DrillScenario, Target};
 
 use super::history::{Expected, FaultKind, Figure, Micros, Objective, Over};
+
+/// How often at most Kubernetes runs a command as a probe, and how long that may take.
+const COMMAND_PERIOD: Duration = Duration::from_secs(5);
+/// How long a pod that is to end waits before it hears of it, at most: `rollout.lingerSeconds` as it comes.
+const LINGER: Duration = Duration::from_secs(5);
+/// How long a machine is away: until its pods run elsewhere, as far as they can, and for a while after that.
+const OUTAGE: Duration = Duration::from_secs(90);
 
 /// What a scenario does and expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +24,8 @@ pub struct ScenarioPlan {
     pub victims: Victims,
     /// What is done to them.
     pub fault: FaultKind,
+    /// How long it lasts until the drill mends it; none: what is broken comes back by itself.
+    pub lasts: Option<Duration>,
     /// What is expected, in words, fixed before the run.
     pub hypothesis: String,
     /// What the run is held to.
@@ -37,14 +47,24 @@ pub struct Replaced {
 
 impl Replaced {
     /// As a component's probe says. What has no probe is never replaced.
-    pub fn of(catalogue: &Catalogue, component: &str) -> Option<Self> {
-        let probe = catalogue.get(component)?.probe.as_ref()?;
-        let timeout = Duration::from_millis(probe.timeout_milliseconds);
-        let interval = Duration::from_millis(probe.interval_milliseconds);
+    pub fn of(catalogue: &Catalogue, component: &str, target: Target) -> Option<Self> {
+        let component = catalogue.get(component)?;
+        let probe = component.probe.as_ref()?;
+        let mut timeout = Duration::from_millis(probe.timeout_milliseconds);
+        let mut interval = Duration::from_millis(probe.interval_milliseconds);
+        let mut grace = Duration::ZERO;
         let failures = probe.failures.max(1);
+        if target == Target::K3s {
+            // A command in a container is dearer, and whoever hangs does not hear that it is to end.
+            if !matches!(probe.kind, ProbeKind::Http | ProbeKind::Tcp) {
+                timeout = timeout.max(COMMAND_PERIOD);
+                interval = interval.max(COMMAND_PERIOD);
+            }
+            grace = Duration::from_secs(component.stop.timeout_seconds) + LINGER;
+        }
         Some(Self {
             earliest: timeout * failures + interval * (failures - 1),
-            latest: (timeout + interval) * failures,
+            latest: (timeout + interval) * failures + grace,
         })
     }
 }
@@ -88,9 +108,10 @@ impl ScenarioPlan {
         scenario: DrillScenario,
         objectives: &DrillObjectives,
         catalogue: &Catalogue,
+        target: Target,
     ) -> Self {
         let (component, role, count) = victims(scenario);
-        let hangs = is_hang(scenario);
+        let fault = fault(scenario);
         Self {
             scenario,
             victims: Victims {
@@ -98,13 +119,14 @@ impl ScenarioPlan {
                 role,
                 count,
             },
-            fault: if hangs {
-                FaultKind::Stop
-            } else {
-                FaultKind::Kill
-            },
+            fault,
+            lasts: fault.hits_a_machine().then_some(OUTAGE),
             hypothesis: hypothesis(scenario).to_owned(),
-            objectives: limits(scenario, objectives, Replaced::of(catalogue, component)),
+            objectives: limits(
+                scenario,
+                objectives,
+                &Restart::of(objectives, catalogue, component, target),
+            ),
             expected: expected(scenario),
             stale_locks: scenario == DrillScenario::OrderHang,
         }
@@ -122,15 +144,34 @@ pub fn name(scenario: DrillScenario) -> String {
 fn victims(scenario: DrillScenario) -> (&'static str, Option<&'static str>, Count) {
     use DrillScenario as S;
     match scenario {
-        S::RedisMaster | S::RedisMasterHang => ("redis", Some("master"), Count::One),
+        S::RedisMaster | S::RedisMasterHang | S::RedisMasterDelete => {
+            ("redis", Some("master"), Count::One)
+        }
         S::RedisReplica | S::RedisReplicaHang => ("redis", Some("replica"), Count::One),
         S::RedisAll | S::RedisAllHang => ("redis", None, Count::All),
         S::Sentinel | S::SentinelHang => ("sentinel", None, Count::Majority),
-        S::Postgres | S::PostgresHang => ("postgres", None, Count::One),
-        S::Gateway | S::GatewayHang => ("gateway", None, Count::One),
-        S::Auth | S::AuthHang => ("auth", None, Count::One),
-        S::Product | S::ProductHang => ("product", None, Count::One),
-        S::Order | S::OrderHang => ("order", None, Count::One),
+        S::Postgres | S::PostgresHang | S::PostgresDelete => ("postgres", None, Count::One),
+        S::Gateway | S::GatewayHang | S::GatewayDelete => ("gateway", None, Count::One),
+        S::Auth | S::AuthHang | S::AuthDelete => ("auth", None, Count::One),
+        S::Product | S::ProductHang | S::ProductDelete => ("product", None, Count::One),
+        S::Order | S::OrderHang | S::OrderDelete => ("order", None, Count::One),
+        S::Node | S::Partition => ("host", None, Count::One),
+    }
+}
+
+fn fault(scenario: DrillScenario) -> FaultKind {
+    use DrillScenario as S;
+    match scenario {
+        S::RedisMasterDelete
+        | S::PostgresDelete
+        | S::GatewayDelete
+        | S::AuthDelete
+        | S::ProductDelete
+        | S::OrderDelete => FaultKind::Delete,
+        S::Node => FaultKind::PowerOff,
+        S::Partition => FaultKind::Unplug,
+        _ if is_hang(scenario) => FaultKind::Stop,
+        _ => FaultKind::Kill,
     }
 }
 
@@ -195,14 +236,35 @@ fn hypothesis(scenario: DrillScenario) -> &'static str {
             "The other order process takes the orders. When the one that hung comes back, its locks are no longer its own \
              and Postgres has decided without it."
         }
+        S::RedisMasterDelete => {
+            "The master ends in an orderly way, the Sentinels promote a replica, and the pod that takes its place follows. \
+             Orders go on meanwhile."
+        }
+        S::PostgresDelete => {
+            "Orders pause until the pod is back on its volume. What was acknowledged is there afterwards."
+        }
+        S::GatewayDelete | S::AuthDelete | S::ProductDelete | S::OrderDelete => {
+            "The pod ends what it has begun, the other one takes what comes, and a new one takes its place: as in every \
+             rollout, no request is lost."
+        }
+        S::Node => {
+            "Everything on a host is gone at once. Orders are right whatever it takes with it; services run on where they \
+             are left, and data is back with the host. How long that takes is measured, not promised."
+        }
+        S::Partition => {
+            "A host runs on that nobody reaches, and its pods are made again elsewhere. When it is back nothing has been \
+             sold by two. How long orders are away is measured, not promised."
+        }
     }
 }
 
 fn expected(scenario: DrillScenario) -> Vec<Expected> {
     use DrillScenario as S;
     let mut expected = match scenario {
-        S::RedisMaster | S::RedisMasterHang => vec![Expected::AnotherMaster],
-        S::Postgres | S::PostgresHang => vec![Expected::PostgresStartedAgain],
+        S::RedisMaster | S::RedisMasterHang | S::RedisMasterDelete => vec![Expected::AnotherMaster],
+        S::Postgres | S::PostgresHang | S::PostgresDelete => {
+            vec![Expected::PostgresStartedAgain]
+        }
         S::Sentinel | S::SentinelHang => vec![Expected::NoFailoverPossible],
         _ => Vec::new(),
     };
@@ -213,11 +275,34 @@ fn expected(scenario: DrillScenario) -> Vec<Expected> {
     expected
 }
 
-fn limits(
-    scenario: DrillScenario,
-    limits: &DrillObjectives,
-    replaced: Option<Replaced>,
-) -> Vec<Objective> {
+/// What a target takes before a component works again.
+struct Restart {
+    /// Until whoever hangs is replaced.
+    noticed: Micros,
+    /// For a pod.
+    pod: Micros,
+}
+
+impl Restart {
+    fn of(
+        limits: &DrillObjectives,
+        catalogue: &Catalogue,
+        component: &str,
+        target: Target,
+    ) -> Self {
+        let noticed = Replaced::of(catalogue, component, target)
+            .map_or(0, |replaced| replaced.latest.as_micros());
+        Self {
+            noticed: Micros::try_from(noticed).unwrap_or(Micros::MAX),
+            pod: match target {
+                Target::Local => 0,
+                Target::K3s => limits.pod_restart.milliseconds().saturating_mul(1000),
+            },
+        }
+    }
+}
+
+fn limits(scenario: DrillScenario, limits: &DrillObjectives, restart: &Restart) -> Vec<Objective> {
     use DrillScenario as S;
     let micros = |duration: crate::value::Duration| duration.milliseconds().saturating_mul(1000);
     let at_most = |figure, limit| Objective {
@@ -234,7 +319,7 @@ fn limits(
     let service_gap = at_most(Figure::OrderGap, micros(limits.service_order_gap));
     let no_failed_order = at_most(Figure::FailedOrders, 0);
     match scenario {
-        S::RedisMaster => vec![writable, no_failed_order, redis_gap],
+        S::RedisMaster | S::RedisMasterDelete => vec![writable, no_failed_order, redis_gap],
         S::RedisMasterHang
         | S::RedisReplica
         | S::RedisReplicaHang
@@ -243,13 +328,17 @@ fn limits(
             vec![no_failed_order, redis_gap]
         }
         // A session that was about to commit when the server was killed may still do so: the first order says little.
-        S::Postgres => vec![at_most(Figure::OrderGap, micros(limits.postgres_back))],
+        S::Postgres | S::PostgresDelete => vec![at_most(
+            Figure::OrderGap,
+            micros(limits.postgres_back).saturating_add(restart.pod),
+        )],
         // The same, from when its probes have failed.
         S::PostgresHang => {
-            let noticed = replaced.map_or(0, |replaced| replaced.latest.as_micros());
-            let noticed = Micros::try_from(noticed).unwrap_or(Micros::MAX);
-            let back = noticed.saturating_add(micros(limits.postgres_back));
-            vec![at_most(Figure::OrderGap, back)]
+            let back = micros(limits.postgres_back).saturating_add(restart.pod);
+            vec![at_most(
+                Figure::OrderGap,
+                restart.noticed.saturating_add(back),
+            )]
         }
         // These are held to what is always true, and to being well again in time.
         S::RedisAll
@@ -257,8 +346,20 @@ fn limits(
         | S::GatewayHang
         | S::OrderHang
         | S::ProductHang
-        | S::AuthHang => Vec::new(),
-        S::Gateway => vec![no_failed_order, service_gap],
+        | S::AuthHang
+        | S::Node
+        | S::Partition => Vec::new(),
+        S::Gateway | S::GatewayDelete | S::OrderDelete => vec![no_failed_order, service_gap],
+        S::AuthDelete => vec![
+            at_most(Figure::FailedLogins, 0),
+            no_failed_order,
+            service_gap,
+        ],
+        S::ProductDelete => vec![
+            at_most(Figure::FailedReads, 0),
+            no_failed_order,
+            service_gap,
+        ],
         S::Auth | S::Product | S::Order => vec![service_gap],
     }
 }
@@ -271,7 +372,12 @@ mod tests {
     fn every_scenario_has_a_name_a_hypothesis_and_somebody_to_hit() {
         let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
         for scenario in DrillScenario::ALL {
-            let plan = ScenarioPlan::new(scenario, &DrillObjectives::default(), &catalogue);
+            let plan = ScenarioPlan::new(
+                scenario,
+                &DrillObjectives::default(),
+                &catalogue,
+                Target::K3s,
+            );
             assert!(!name(scenario).is_empty());
             assert!(plan.hypothesis.ends_with('.'), "{}", plan.hypothesis);
             assert_eq!(
@@ -285,11 +391,16 @@ mod tests {
     #[test]
     fn what_hangs_is_replaced_when_its_probes_have_failed() {
         let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
-        let replaced = Replaced::of(&catalogue, "order").unwrap();
+        let replaced = Replaced::of(&catalogue, "order", Target::Local).unwrap();
         assert_eq!(replaced.earliest, Duration::from_secs(14));
         assert_eq!(replaced.latest, Duration::from_secs(15));
         let limits = DrillObjectives::default();
-        let plan = ScenarioPlan::new(DrillScenario::PostgresHang, &limits, &catalogue);
+        let plan = ScenarioPlan::new(
+            DrillScenario::PostgresHang,
+            &limits,
+            &catalogue,
+            Target::Local,
+        );
         assert_eq!(plan.objectives[0].limit, 20_000_000);
     }
 

@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
 use super::error::DrillError;
+use super::ground::Ground;
 use super::history::History;
 use super::ready::until_whole;
 use super::report::{DrillFacts, DrillReport};
@@ -16,7 +18,7 @@ use crate::catalogue::Catalogue;
 use crate::environment::{DrillProfile, Environment};
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
-use crate::load::{find_k6, machine};
+use crate::load::{WayIn, find_k6, machine};
 use crate::report::{Draft, LoadAverages};
 use crate::shop::{Auditor, RedisAccess, Shop};
 use crate::target::local::LocalFolder;
@@ -35,8 +37,12 @@ pub struct DrillSeries<'a> {
     pub catalogue: &'a Catalogue,
     /// Where the shop's state is.
     pub folder: &'a LocalFolder,
+    /// Where the drills take place.
+    pub ground: Arc<dyn Ground>,
     /// The shop.
     pub shop: &'a Shop,
+    /// How the load in the background finds it.
+    pub way: WayIn<'a>,
     /// Its books.
     pub auditor: &'a Auditor,
     /// Its Redis.
@@ -67,13 +73,7 @@ impl DrillSeries<'_> {
         if self.profile.vus > 0 {
             find_k6(self.catalogue).map_err(DrillError::Load)?;
         }
-        until_whole(
-            self.folder.run_dir(),
-            self.redis,
-            self.observer,
-            self.interrupt,
-        )
-        .await
+        until_whole(&*self.ground, self.redis, self.observer, self.interrupt).await
     }
 
     /// Runs them all. Histories go into the report's folder. What stops the series is told in the report.
@@ -141,8 +141,7 @@ impl DrillSeries<'_> {
         let k6 = (self.profile.vus > 0)
             .then(|| machine::k6(self.catalogue))
             .flatten();
-        let (software, differs) =
-            machine::software_of_the_shop(self.catalogue, k6, self.folder.run_dir()).await;
+        let (software, differs) = self.ground.software(k6).await;
         let facts = DrillFacts {
             id: draft.id().to_owned(),
             environment: self.environment.name.to_string(),

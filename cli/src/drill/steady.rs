@@ -60,21 +60,48 @@ impl Drill<'_> {
         Ok(())
     }
 
+    /// Lets a fault last, whatever becomes of the shop meanwhile.
+    pub(super) async fn outage(
+        &self,
+        lasts: Duration,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), DrillError> {
+        let step = "outage";
+        self.series.observer.started(step);
+        let until = Instant::now() + lasts;
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            let told = format!("{} s to go: {}", left.as_secs(), progress.in_short()?);
+            self.series.observer.waiting(step, told);
+            sleep(left.min(LOOK_EVERY)).await;
+        }
+        let again = progress.steady_again()?.map(|after| {
+            let seconds = Duration::from_micros(after).as_secs_f64();
+            format!("as before since {seconds:.1} s after the fault")
+        });
+        self.series.observer.observe(Event::StepDone {
+            step: step.to_owned(),
+            changed: true,
+            detail: Some(again.unwrap_or_else(|| "not as before".to_owned())),
+        });
+        Ok(())
+    }
+
     /// Waits until all has been well for long enough and who hung was replaced, or the time is up.
     pub(super) async fn recovery(
         &self,
         progress: &mut Progress<'_>,
         breakage: &Breakage,
+        patience: Duration,
     ) -> Result<(), DrillError> {
         let step = "recovery";
         self.series.observer.started(step);
-        let deadline = Instant::now() + self.series.profile.deadline.to_std();
-        let stops = breakage.hangs();
+        let deadline = Instant::now() + patience;
+        let stops = breakage.is_broken();
         let mut back_since = None;
         loop {
             sleep(LOOK_EVERY).await;
             let steady = progress.steady_again()?;
-            let hangs = breakage.hangs();
+            let hangs = breakage.is_broken();
             // Who comes back after a hang is to be met by customers too.
             let back_for = if hangs {
                 back_since = None;
@@ -107,7 +134,7 @@ impl Drill<'_> {
                 };
                 self.series
                     .observer
-                    .failed(step, format!("{what} {}", self.series.profile.deadline));
+                    .failed(step, format!("{what} {} s", patience.as_secs()));
                 return Ok(());
             }
         }

@@ -1,17 +1,16 @@
 //! Watches the shop while it is broken, and writes down what changes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
+use super::ground::Ground;
 use super::history::{Books, ProductBooks, Seen};
 use super::journal::Journal;
 use crate::shop::{Auditor, KeptConnection, Ledger, PostgresSeen, RedisAccess, SentinelView};
-use crate::supervisor::Client;
 
 /// How often processes and Sentinels are looked at: the timeline is to be finer than 100 ms.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -21,75 +20,45 @@ const WRITE_EVERY: Duration = Duration::from_millis(25);
 const BOOKS_EVERY: Duration = Duration::from_millis(200);
 
 /// Writes down how the instances are whenever that changes.
-pub(super) async fn instances(run_dir: &Path, journal: &Journal) {
+pub(super) async fn instances(ground: &dyn Ground, journal: &Journal) {
     let mut known: BTreeMap<String, Seen> = BTreeMap::new();
-    let mut client: Option<Client> = None;
     let mut ticks = every(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        let mut asked = match client.take() {
-            Some(client) => client,
-            None => match Client::connect(run_dir).await {
-                Ok(client) => client,
-                Err(_) => continue,
-            },
-        };
-        let Ok(status) = asked.status().await else {
+        let Ok(instances) = ground.instances().await else {
             continue;
         };
-        client = Some(asked);
-        for instance in status.instances {
-            let seen = Seen::Instance {
-                instance: instance.instance.clone(),
-                state: state(instance.state),
-                ready: instance.ready,
-                role: instance.role,
-                pid: instance.pid,
-                restarts: instance.restarts,
-                last_exit: instance.last_exit.map(|exit| exit.to_string()),
-            };
-            if known.get(&instance.instance) != Some(&seen) {
-                known.insert(instance.instance, seen.clone());
-                journal.see(seen);
+        for instance in instances {
+            if known.get(&instance.instance) != Some(&instance.seen) {
+                known.insert(instance.instance, instance.seen.clone());
+                journal.see(instance.seen);
             }
         }
     }
 }
 
-fn state(state: crate::supervisor::InstanceState) -> String {
-    serde_json::to_value(state)
-        .ok()
-        .and_then(|state| state.as_str().map(str::to_owned))
-        .unwrap_or_default()
-}
-
-/// Writes down what the Sentinels agree on whenever that changes.
+/// Writes down what the Sentinels agree on whenever that changes. Each is asked for itself: one that hangs holds up nobody.
 pub(super) async fn sentinels(redis: &RedisAccess, journal: &Journal) {
-    let mut kept: Vec<KeptConnection> = redis
-        .sentinels()
-        .iter()
-        .map(|_| KeptConnection::default())
-        .collect();
-    let mut known = None;
-    let mut ticks = every(LOOK_EVERY);
-    loop {
-        ticks.tick().await;
-        let asked = redis
-            .sentinels()
-            .iter()
-            .zip(&mut kept)
-            .map(|(sentinel, kept)| redis.view(sentinel, kept));
-        let views: Vec<SentinelView> = futures_util::future::join_all(asked)
-            .await
-            .into_iter()
-            .flatten()
-            .collect();
-        let seen = agreement(&views, redis.sentinels().len());
-        if known.as_ref() != Some(&seen) {
-            known = Some(seen.clone());
-            journal.see(seen);
+    let all = redis.sentinels();
+    let heard: Mutex<(Vec<Option<SentinelView>>, Option<Seen>)> =
+        Mutex::new((vec![None; all.len()], None));
+    let asking = all.iter().enumerate().map(async |(place, sentinel)| {
+        let mut kept = KeptConnection::default();
+        let mut ticks = every(LOOK_EVERY);
+        loop {
+            ticks.tick().await;
+            let view = redis.view(sentinel, &mut kept).await;
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.0[place] = view;
+            let answering: Vec<SentinelView> = heard.0.iter().flatten().cloned().collect();
+            let seen = agreement(&answering, all.len());
+            if heard.1.as_ref() != Some(&seen) {
+                heard.1 = Some(seen.clone());
+                journal.see(seen);
+            }
         }
-    }
+    });
+    let _: Vec<()> = futures_util::future::join_all(asking).await;
 }
 
 /// What a majority of all Sentinels says, those that do not answer included.
@@ -200,20 +169,20 @@ pub(super) struct Watching(Vec<tokio::task::JoinHandle<()>>);
 impl Watching {
     /// Begins to watch.
     pub(super) fn start(
-        run_dir: &Path,
+        ground: &Arc<dyn Ground>,
         redis: &RedisAccess,
         auditor: &Auditor,
         tag: &str,
         products: Vec<Uuid>,
         journal: &Arc<Journal>,
     ) -> Self {
-        let (run_dir, tag) = (run_dir.to_owned(), tag.to_owned());
+        let (ground, tag) = (Arc::clone(ground), tag.to_owned());
         let auditor = auditor.clone();
         let (one, two) = (redis.clone(), redis.clone());
         let journals: [Arc<Journal>; 4] = std::array::from_fn(|_| Arc::clone(journal));
         let [first, second, third, fourth] = journals;
         Self(vec![
-            tokio::spawn(async move { instances(&run_dir, &first).await }),
+            tokio::spawn(async move { instances(&*ground, &first).await }),
             tokio::spawn(async move { sentinels(&one, &second).await }),
             tokio::spawn(async move { redis_writes(&two, &third).await }),
             tokio::spawn(async move { books(&auditor, &tag, &products, &fourth).await }),

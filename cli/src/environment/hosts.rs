@@ -45,6 +45,32 @@ pub struct Host {
     pub identity: Option<String>,
     /// Whether commands are run with sudo.
     pub sudo: Sudo,
+    /// What takes its power or its network away for a drill, and gives it back: commands of this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub faults: Option<HostFaults>,
+}
+
+/// Commands of this machine that break a host for a drill and mend it: of a power strip, a management board, a switch.
+/// Each is a program with its arguments, run in the folder of the environment file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HostFaults {
+    /// Takes its power away, at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub power_off: Vec<String>,
+    /// Gives its power back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub power_on: Vec<String>,
+    /// Takes its network away.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub unplug: Vec<String>,
+    /// Gives its network back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub plug: Vec<String>,
 }
 
 /// What a host does in the cluster.

@@ -17,7 +17,7 @@ mod starter;
 
 pub use cluster::{Autoscaling, K3s, NodeLoss, Registry, Rollout};
 pub use file::EnvironmentFile;
-pub use hosts::{Connection, Host, HostRole, Sudo};
+pub use hosts::{Connection, Host, HostFaults, HostRole, Sudo};
 pub use ingress::{EntryPort, Ingress, IngressTls, TlsKind};
 pub use model::*;
 pub use schema::schema;

@@ -247,6 +247,8 @@ pub struct DrillObjectives {
     pub redis_writable: Duration,
     /// How long Postgres may be away after it was killed.
     pub postgres_back: Duration,
+    /// What Kubernetes may take besides to start a pod again, until its probes let requests in. Only with `target: k3s`.
+    pub pod_restart: Duration,
     /// The longest time without an acknowledged order while a Redis process is away.
     pub redis_order_gap: Duration,
     /// The longest time without an acknowledged order while one of a service's replicas is away.
@@ -258,6 +260,7 @@ impl Default for DrillObjectives {
         Self {
             redis_writable: Duration::from_milliseconds(2_700),
             postgres_back: Duration::from_seconds(5),
+            pod_restart: Duration::from_seconds(15),
             redis_order_gap: Duration::from_milliseconds(500),
             service_order_gap: Duration::from_seconds(1),
         }
@@ -327,7 +330,8 @@ pub struct DrillProfile {
     pub deadline: Duration,
 }
 
-/// What a drill breaks: a process is killed, or stopped as if it hung.
+/// What a drill breaks: a process is killed, or stopped as if it hung; on k3s a pod is deleted as well, and a machine
+/// loses its power or its network.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -352,11 +356,19 @@ pub enum DrillScenario {
     ProductHang,
     Order,
     OrderHang,
+    RedisMasterDelete,
+    PostgresDelete,
+    GatewayDelete,
+    AuthDelete,
+    ProductDelete,
+    OrderDelete,
+    Node,
+    Partition,
 }
 
 impl DrillScenario {
-    /// All of them: kills first, each followed by its hang.
-    pub const ALL: [Self; 18] = [
+    /// All of them: each kill followed by its hang, then what only a cluster has.
+    pub const ALL: [Self; 26] = [
         Self::RedisMaster,
         Self::RedisMasterHang,
         Self::RedisReplica,
@@ -375,5 +387,35 @@ impl DrillScenario {
         Self::ProductHang,
         Self::Order,
         Self::OrderHang,
+        Self::RedisMasterDelete,
+        Self::PostgresDelete,
+        Self::GatewayDelete,
+        Self::AuthDelete,
+        Self::ProductDelete,
+        Self::OrderDelete,
+        Self::Node,
+        Self::Partition,
     ];
+
+    /// Those that there are on a target: pods and machines are broken where there are any.
+    pub fn on(target: Target) -> impl Iterator<Item = Self> {
+        Self::ALL
+            .into_iter()
+            .filter(move |scenario| target == Target::K3s || !scenario.needs_a_cluster())
+    }
+
+    /// Whether it breaks what only a cluster has.
+    pub fn needs_a_cluster(self) -> bool {
+        matches!(
+            self,
+            Self::RedisMasterDelete
+                | Self::PostgresDelete
+                | Self::GatewayDelete
+                | Self::AuthDelete
+                | Self::ProductDelete
+                | Self::OrderDelete
+                | Self::Node
+                | Self::Partition
+        )
+    }
 }

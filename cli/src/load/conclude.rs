@@ -46,17 +46,14 @@ impl LoadTest<'_> {
         };
         let (limits, left_out) = self.plan.limits(&self.environment.objectives.load);
         notes.extend(left_out);
-        let (mut software, differs) = machine::software_of_the_shop(
-            self.catalogue,
-            scene.tool.version.clone(),
-            self.folder.run_dir(),
-        )
-        .await;
+        let k6 = scene.tool.version.clone();
+        let (software, differs) = match self.environment.target {
+            Target::Local => {
+                machine::software_of_the_shop(self.catalogue, k6, self.folder.run_dir()).await
+            }
+            Target::K3s => (machine::software_elsewhere(self.catalogue, k6), None),
+        };
         notes.extend(differs);
-        if self.environment.target == Target::K3s {
-            // Those on this machine are not the ones that were loaded.
-            (software.postgres, software.redis) = (None, None);
-        }
         let started_at = moment(started);
         let mut samples = gathered.into_samples(offered, f64::from(machine::cores()));
         samples.books = books;

@@ -74,6 +74,15 @@ pub(crate) async fn software_of_the_shop(
     (software, note)
 }
 
+/// The programs that take part in a proof of a shop elsewhere: the servers on this machine are not those of the shop.
+pub(crate) fn software_elsewhere(catalogue: &Catalogue, k6: Option<String>) -> Software {
+    Software {
+        postgres: None,
+        redis: None,
+        ..software(catalogue, k6)
+    }
+}
+
 /// The version of the k6 that a load is made with.
 pub(crate) fn k6(catalogue: &Catalogue) -> Option<String> {
     version(catalogue, (super::script::COMPONENT, "k6"))

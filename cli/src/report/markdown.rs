@@ -195,8 +195,8 @@ fn deeds(report: &DrillReport) -> String {
     text.push_str("\n## What was done, and what came of it\n\n");
     for run in &report.runs {
         let faults = run.faults.iter().map(|fault| {
-            let signal = fault.kind.signal();
-            format!("{signal} to {} (process {})", fault.instance, fault.process)
+            let deed = fault.kind.done_to(&fault.instance);
+            format!("{deed} (process {})", fault.process)
         });
         let told: Vec<String> = faults.chain(run.consequences.iter().cloned()).collect();
         let _ = writeln!(

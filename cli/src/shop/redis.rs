@@ -1,5 +1,7 @@
 //! Redis and its Sentinels as a client of the shop sees them: who is master, whether it takes writes, who follows.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -23,12 +25,17 @@ const RELEASE: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 /// How long an answer may take. What hangs is as good as gone.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same through a tunnel, which a busy API server takes some time to make.
+const FAR_PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// The Redis of an environment that runs on this machine.
+/// The Redis of an environment.
 #[derive(Clone, Debug)]
 pub struct RedisAccess {
     servers: Vec<String>,
     sentinels: Vec<String>,
+    /// Where those are reached that are not reached at their own addresses.
+    ways: BTreeMap<String, SocketAddr>,
+    patience: Duration,
     master_name: String,
     user: String,
     password: Option<Secret>,
@@ -65,7 +72,7 @@ pub enum ServerRole {
 pub struct KeptConnection(Option<(String, MultiplexedConnection)>);
 
 impl RedisAccess {
-    /// Where Redis and its Sentinels are.
+    /// Where Redis and its Sentinels are on this machine.
     pub fn new(environment: &Environment, secrets: &SecretSet) -> Self {
         let addresses = |(component, port, ..): (&str, &str, &str, &str)| {
             let settings = environment.components.get(component);
@@ -84,6 +91,8 @@ impl RedisAccess {
         Self {
             servers: addresses(SERVERS),
             sentinels: addresses(SENTINELS),
+            ways: BTreeMap::new(),
+            patience: PATIENCE,
             master_name: master_name.unwrap_or_default().to_owned(),
             user: SERVERS.2.to_owned(),
             password: secrets.get(SERVERS.3).cloned(),
@@ -91,12 +100,35 @@ impl RedisAccess {
         }
     }
 
+    /// The same for servers and Sentinels elsewhere, each with its own address, which the others know it by, and the one
+    /// at which it is reached from here.
+    #[must_use]
+    pub fn elsewhere(
+        self,
+        servers: &[(String, SocketAddr)],
+        sentinels: &[(String, SocketAddr)],
+    ) -> Self {
+        let names = |of: &[(String, SocketAddr)]| of.iter().map(|(name, _)| name.clone()).collect();
+        Self {
+            servers: names(servers),
+            sentinels: names(sentinels),
+            ways: servers.iter().chain(sentinels).cloned().collect(),
+            patience: FAR_PATIENCE,
+            ..self
+        }
+    }
+
+    /// The component of the servers and of the Sentinels, and the port that each is reached at.
+    pub const COMPONENTS: [(&str, &str); 2] = [(SERVERS.0, SERVERS.1), (SENTINELS.0, SENTINELS.1)];
+
     /// One server without Sentinels.
     #[cfg(test)]
     pub(crate) fn at(server: String, user: &str, password: &str) -> Self {
         Self {
             servers: vec![server],
             sentinels: Vec::new(),
+            ways: BTreeMap::new(),
+            patience: PATIENCE,
             master_name: String::new(),
             user: user.to_owned(),
             password: Some(Secret::new("test", password)),
@@ -119,7 +151,8 @@ impl RedisAccess {
         let mut question = cmd("SENTINEL");
         question.arg("MASTER").arg(&self.master_name);
         let password = self.sentinel_password.as_ref();
-        let answer = ask(kept, sentinel, SENTINELS.2, password, &question)
+        let answer = self
+            .ask(kept, sentinel, SENTINELS.2, password, &question)
             .await
             .ok()?;
         let fields: std::collections::HashMap<String, String> =
@@ -235,39 +268,45 @@ impl RedisAccess {
         kept: &mut KeptConnection,
         question: &redis::Cmd,
     ) -> Option<Value> {
-        ask(kept, server, &self.user, self.password.as_ref(), question)
+        self.ask(kept, server, &self.user, self.password.as_ref(), question)
             .await
             .ok()
     }
-}
 
-/// Asks over the kept connection, or a new one. What fails is asked anew next time.
-async fn ask(
-    kept: &mut KeptConnection,
-    address: &str,
-    user: &str,
-    password: Option<&Secret>,
-    question: &redis::Cmd,
-) -> Result<Value, RedisError> {
-    let asked = async {
-        let mut connection = match kept.0.take() {
-            Some((to, connection)) if to == address => connection,
-            _ => open(address, user, password).await?,
+    /// Asks over the kept connection, or a new one. What fails is asked anew next time.
+    async fn ask(
+        &self,
+        kept: &mut KeptConnection,
+        address: &str,
+        user: &str,
+        password: Option<&Secret>,
+        question: &redis::Cmd,
+    ) -> Result<Value, RedisError> {
+        let way = self.ways.get(address).map(SocketAddr::to_string);
+        let asked = async {
+            let mut connection = match kept.0.take() {
+                Some((to, connection)) if to == address => connection,
+                _ => {
+                    let at = way.as_deref().unwrap_or(address);
+                    open(at, user, password, self.patience).await?
+                }
+            };
+            let answer: Value = question.query_async(&mut connection).await?;
+            Ok::<_, RedisError>((answer, connection))
         };
-        let answer: Value = question.query_async(&mut connection).await?;
-        Ok::<_, RedisError>((answer, connection))
-    };
-    let (answer, connection) = tokio::time::timeout(PATIENCE, asked)
-        .await
-        .map_err(|_| RedisError::from((redis::ErrorKind::Io, "no answer in time")))??;
-    kept.0 = Some((address.to_owned(), connection));
-    Ok(answer)
+        let (answer, connection) = tokio::time::timeout(self.patience, asked)
+            .await
+            .map_err(|_| RedisError::from((redis::ErrorKind::Io, "no answer in time")))??;
+        kept.0 = Some((address.to_owned(), connection));
+        Ok(answer)
+    }
 }
 
 async fn open(
     address: &str,
     user: &str,
     password: Option<&Secret>,
+    patience: Duration,
 ) -> Result<MultiplexedConnection, RedisError> {
     let (host, port) = address
         .rsplit_once(':')
@@ -286,8 +325,8 @@ async fn open(
         .into_connection_info()?
         .set_redis_settings(login);
     let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(Some(patience));
     Client::open(info)?
         .get_multiplexed_async_connection_with_config(&config)
         .await

@@ -31,12 +31,19 @@ impl StaleReleases {
             .strip_prefix('-')?
             .parse()
             .ok()?;
-        let port = first.checked_add(ordinal)?;
+        Self::on_port(first.checked_add(ordinal)?)
+    }
+
+    /// Those of the order process that a port of this machine leads to.
+    pub fn on_port(port: u16) -> Option<Self> {
         Some(Self {
             url: format!("http://127.0.0.1:{port}/metrics"),
             client: reqwest::Client::builder().no_proxy().build().ok()?,
         })
     }
+
+    /// The service whose processes tell this, and the port on which they do.
+    pub const TOLD_BY: (&str, &str) = SERVICE;
 
     /// How many there were since the process began; none if it does not answer.
     pub async fn count(&self) -> Option<u64> {

@@ -10,6 +10,7 @@
 //! | [`extract`] | axum's extractors with problems as their rejections |
 //! | [`auth`] | who calls: access tokens verified against auth's published keys |
 //! | [`health`] | the admin router: alive, ready, metrics |
+//! | `silence` | how long the other end of a connection may be silent |
 //! | [`segment`] | names that can stand in a path, and the tag of a test |
 //! | [`server`] | listening, draining, ending |
 //! | [`tasks`] | work that outlives the client that asked for it |
@@ -33,5 +34,6 @@ pub mod provision;
 pub mod redis;
 pub mod segment;
 pub mod server;
+mod silence;
 pub mod tasks;
 pub mod telemetry;

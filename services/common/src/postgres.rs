@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use tokio::sync::watch;
 
 use crate::config::{ConfigError, Instance, PostgresConfig};
 use crate::server::Shutdown;
+use crate::silence;
 
 /// Prepared statements kept a connection; a service has a few dozen.
 const STATEMENT_CACHE: usize = 64;
@@ -112,13 +113,25 @@ pub fn connect_options(
     })
 }
 
+/// Connects, with a limit to how long the server may be silent.
+pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let connection = options.connect().await?;
+    silence::limit(options.get_port());
+    Ok(connection)
+}
+
 fn pool_of(config: &PostgresConfig, options: &PgConnectOptions) -> PgPool {
+    let port = config.port;
     PgPoolOptions::new()
         .min_connections(0)
         .max_connections(config.max_connections.max(1))
         .acquire_timeout(Duration::from_millis(config.acquire_timeout_milliseconds))
         .idle_timeout(IDLE)
         .test_before_acquire(false)
+        .after_connect(move |_, _| {
+            silence::limit(port);
+            Box::pin(async { Ok(()) })
+        })
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > LOOK_AT_AFTER {
@@ -162,7 +175,7 @@ async fn migrate(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), 
         ("statement_timeout", "0"),
         ("idle_in_transaction_session_timeout", "0"),
     ]);
-    let mut connection = options.connect().await.map_err(MigrateError::Execute)?;
+    let mut connection = connect(&options).await.map_err(MigrateError::Execute)?;
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await.map_err(MigrateError::Execute)
 }

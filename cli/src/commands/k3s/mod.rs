@@ -1,10 +1,12 @@
 //! The commands for a shop on a cluster.
 
 mod down;
+mod drill;
 mod loadtest;
 mod logs;
 mod plan;
 mod shown;
+mod site;
 mod smoke;
 mod status;
 mod up;
@@ -12,6 +14,7 @@ mod up;
 use std::path::{Path, PathBuf};
 
 pub(super) use down::down;
+pub(super) use drill::drill;
 pub(super) use loadtest::loadtest;
 pub(super) use logs::logs;
 pub(super) use plan::plan;

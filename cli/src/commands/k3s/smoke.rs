@@ -1,8 +1,9 @@
 //! Proves that a shop on a cluster works: through its ingress, with the books read in Postgres itself.
 
+use super::site::{Site, Visit};
 use super::{Session, failure};
 use crate::args::SmokeArgs;
-use crate::cluster::{Cluster, Lease, LeaseRequest};
+use crate::cluster::Cluster;
 use crate::commands::smoke::{conclude, given_up, table};
 use crate::commands::{Context, block_on_interruptible};
 use crate::environment::Environment;
@@ -12,7 +13,7 @@ use crate::project::Loaded;
 use crate::render::SecretSet;
 use crate::shop::{Auditor, Shop};
 use crate::smoke::SmokeReport;
-use crate::target::k3s::{Books, Entrance, K3sError, NAMESPACE, load_cluster_secrets};
+use crate::target::k3s::Books;
 use crate::ui::{Failure, OutputFormat};
 
 /// Proves that the shop works.
@@ -34,48 +35,20 @@ async fn test(
     interrupt: Interrupt,
 ) -> Result<(), Failure> {
     let session = Session::open(context, loaded)?;
-    let environment = session.environment();
-    let cluster = session.cluster().await?;
     let observer = context.ui.passing_observer();
-    let request = LeaseRequest {
-        environment: environment.name.as_str(),
+    let visit = Visit {
         command: "smoke",
         refuse: args.no_wait,
+        observer: &*observer,
         interrupt: &interrupt,
     };
-    let told = |error: crate::cluster::ClusterError| failure(error.into());
-    let lease = Lease::take(&cluster, &request, &*observer)
-        .await
-        .map_err(told)?;
-    let outcome = async {
-        let secrets = load_cluster_secrets(
-            Some(&cluster),
-            NAMESPACE,
-            environment,
-            &session.loaded.catalogue,
-        )
-        .await
-        .map_err(failure)?;
-        if !secrets.missing.is_empty() {
-            return Err(failure(K3sError::NotUp(environment.name.to_string())));
-        }
-        let entrance = Entrance::find(&cluster, environment)
-            .await
-            .map_err(failure)?;
-        let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
-        let proving = Proving {
-            environment,
-            cluster: &cluster,
-            shop: &shop,
-            secrets: &secrets.set,
-            observer: &*observer,
-            interrupt: &interrupt,
-        };
-        prove(&proving).await
-    }
-    .await;
-    lease.release().await.map_err(told)?;
-    let report = outcome?;
+    let name = session.environment().name.as_str();
+    let report = Site::visit(&session, &visit, async |site| {
+        let report =
+            crate::smoke::smoke(name, &site.shop, &site.auditor, &*observer, &interrupt).await?;
+        Ok(report)
+    })
+    .await?;
     if context.ui.output() == OutputFormat::Json {
         context.ui.json(&report)?;
     } else {

@@ -1,5 +1,6 @@
 //! Brings a shop on a cluster up, or to what the environment file says now.
 
+use super::drill::give_back;
 use super::smoke::{Proving, prove};
 use super::{Session, failure, plan};
 use crate::args::UpArgs;
@@ -9,7 +10,7 @@ use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::project::Loaded;
-use crate::target::k3s::{K3sError, Proof, Upping, journal};
+use crate::target::k3s::{K3sError, Outages, Proof, Upping, journal};
 use crate::target::local::{LockPatience, WorkLock};
 use crate::ui::{Failure, OutputFormat};
 
@@ -38,6 +39,9 @@ async fn bring_up(
     let _lock = WorkLock::take(&session.folder, "up", patience, &*observer, &interrupt)
         .await
         .map_err(crate::commands::target::local_failure)?;
+    // A drill that was killed may have left a host without power.
+    let outages = Outages::new(&session.beside, session.folder.state_dir());
+    give_back(&outages, context).await?;
     let journal = Journal::begin(&journal(session.folder.state_dir()), "up", &*observer);
     let observer: &dyn Observer = &journal;
     let wanting = session.wanting();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Tally};
-use crate::drill::history::{FaultKind, History, Micros, Phase, Seen};
+use crate::drill::history::{History, Micros, Phase, Seen};
 
 /// The least share of the planned operations that must have begun.
 const OFFERED: f64 = 0.98;
@@ -14,16 +14,13 @@ const STOOD_STILL: Micros = 300_000;
 pub(super) fn fault_happened(history: &History) -> Check {
     let mut tally = Tally::new("the fault happened");
     for fault in &history.faults {
-        if fault.kind == FaultKind::Continue {
+        if fault.kind.mends() {
             continue;
         }
         let what = || {
-            let kind = fault.kind.signal();
+            let deed = fault.kind.done_to(&fault.instance);
             let evidence = fault.evidence.as_deref().unwrap_or("no evidence");
-            format!(
-                "{kind} to {} ({}): {evidence}",
-                fault.instance, fault.process
-            )
+            format!("{deed} ({}): {evidence}", fault.process)
         };
         if fault.confirmed {
             tally.expect(true, what);

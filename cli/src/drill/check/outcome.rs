@@ -156,14 +156,7 @@ fn has_successor(history: &History, victim: &Fault) -> bool {
         .sights
         .iter()
         .filter(|sight| sight.at >= victim.at)
-        .any(|sight| match &sight.seen {
-            Seen::Instance {
-                instance,
-                pid: Some(pid),
-                ..
-            } => *instance == victim.instance && victim.is_successor(*pid),
-            _ => false,
-        })
+        .any(|sight| victim.successor(&sight.seen).is_some())
 }
 
 #[cfg(test)]

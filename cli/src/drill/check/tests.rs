@@ -290,6 +290,7 @@ fn something_else_that_broke_is_unknown() {
         ready: true,
         role: None,
         pid: None,
+        process: None,
         restarts,
         last_exit: None,
     };

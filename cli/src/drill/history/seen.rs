@@ -6,29 +6,30 @@ use uuid::Uuid;
 
 use super::Micros;
 
-/// A process was broken, or mended again.
+/// Something was broken, or mended again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Fault {
-    /// When the signal had been delivered.
+    /// When the signal had been delivered; what is done on another machine, when it was given the order.
     pub at: Micros,
     /// What was done.
     pub kind: FaultKind,
     /// To which instance.
     pub instance: String,
-    /// The process: `pid@start`, the start in ticks since boot.
+    /// The process: `pid@start`, the start in ticks since boot; in a cluster `pod/container`, the container by the first
+    /// characters of its id.
     pub process: String,
     /// Processes of the instance that it was done to as well: a Postgres has one a connection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<String>,
-    /// How it is known to have happened: the kernel's state of the process.
+    /// How it is known to have happened: the kernel's state of the process, the API server's word, a host that is silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
     /// Whether it is known to have happened.
     pub confirmed: bool,
 }
 
-/// What was done to a process.
+/// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FaultKind {
@@ -38,28 +39,80 @@ pub enum FaultKind {
     Stop,
     /// SIGCONT.
     Continue,
+    /// Its pod is deleted, as a drain or a rollout does it.
+    Delete,
+    /// The machine that it runs on is without power.
+    PowerOff,
+    /// The machine that it runs on has power again.
+    PowerOn,
+    /// The machine that it runs on is without its network.
+    Unplug,
+    /// The machine that it runs on has its network again.
+    Plug,
 }
 
 impl Fault {
     /// Whether a process was broken for certain, and not mended.
     pub fn broke(&self) -> bool {
-        self.confirmed && self.kind != FaultKind::Continue
+        self.confirmed && !self.kind.mends()
     }
 
-    /// Whether a process is another one than the one that was broken.
-    pub fn is_successor(&self, pid: i32) -> bool {
-        !self.process.starts_with(&format!("{pid}@"))
+    /// What is there in the place of what was broken, if that is what was seen: its pid, or its pod and container.
+    pub fn successor(&self, seen: &Seen) -> Option<String> {
+        match seen {
+            Seen::Instance {
+                instance,
+                pid,
+                process,
+                ..
+            } if *instance == self.instance => match (process, pid) {
+                (Some(process), _) => (*process != self.process).then(|| process.clone()),
+                (None, Some(pid)) => {
+                    (!self.process.starts_with(&format!("{pid}@"))).then(|| pid.to_string())
+                }
+                (None, None) => None,
+            },
+            _ => None,
+        }
     }
 }
 
 impl FaultKind {
-    /// The signal's name.
-    pub fn signal(self) -> &'static str {
+    /// What is done, in words: "SIGKILL to redis-0".
+    pub fn done_to(self, whom: &str) -> String {
         match self {
-            Self::Kill => "SIGKILL",
-            Self::Stop => "SIGSTOP",
-            Self::Continue => "SIGCONT",
+            Self::Kill => format!("SIGKILL to {whom}"),
+            Self::Stop => format!("SIGSTOP to {whom}"),
+            Self::Continue => format!("SIGCONT to {whom}"),
+            Self::Delete => format!("deletion of the pod of {whom}"),
+            Self::PowerOff => format!("power cut for {whom}"),
+            Self::PowerOn => format!("power back for {whom}"),
+            Self::Unplug => format!("cable pulled for {whom}"),
+            Self::Plug => format!("cable back for {whom}"),
         }
+    }
+
+    /// What undoes it, if anything has to.
+    pub fn undone_by(self) -> Option<Self> {
+        match self {
+            Self::Stop => Some(Self::Continue),
+            Self::PowerOff => Some(Self::PowerOn),
+            Self::Unplug => Some(Self::Plug),
+            Self::Kill | Self::Delete | Self::Continue | Self::PowerOn | Self::Plug => None,
+        }
+    }
+
+    /// Whether it mends what another one broke.
+    pub fn mends(self) -> bool {
+        matches!(self, Self::Continue | Self::PowerOn | Self::Plug)
+    }
+
+    /// Whether it is done to a machine, and so to everything that runs there.
+    pub fn hits_a_machine(self) -> bool {
+        matches!(
+            self,
+            Self::PowerOff | Self::PowerOn | Self::Unplug | Self::Plug
+        )
     }
 }
 
@@ -92,9 +145,12 @@ pub enum Seen {
         /// Its role, if it has said one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         role: Option<String>,
-        /// Its process.
+        /// Its process on this machine.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pid: Option<i32>,
+        /// Its process in a cluster: `pod/container`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        process: Option<String>,
         /// How often it was started again.
         restarts: u64,
         /// How the process before ended.
@@ -129,6 +185,13 @@ pub enum Seen {
     },
     /// Postgres does not answer.
     PostgresGone,
+}
+
+impl Seen {
+    /// Whether it is an instance that serves.
+    pub fn serves(&self) -> bool {
+        matches!(self, Self::Instance { ready: true, .. })
+    }
 }
 
 /// The stock of the drill's products as Postgres had it at one moment.

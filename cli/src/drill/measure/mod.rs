@@ -174,14 +174,8 @@ fn promoted_at(history: &History, fault: Micros) -> Option<Micros> {
     let successors: Option<Vec<Micros>> = victims
         .iter()
         .map(|victim| {
-            first_sight(history, victim.at, |seen| match seen {
-                Seen::Instance {
-                    instance,
-                    ready: true,
-                    pid: Some(pid),
-                    ..
-                } => *instance == victim.instance && victim.is_successor(*pid),
-                _ => false,
+            first_sight(history, victim.at, |seen| {
+                seen.serves() && victim.successor(seen).is_some()
             })
         })
         .collect();
@@ -344,6 +338,7 @@ mod tests {
             ready,
             role: None,
             pid: Some(pid),
+            process: None,
             restarts: 0,
             last_exit: None,
         };

@@ -30,28 +30,27 @@ fn after(at: Micros, fault: Micros) -> String {
 /// "redis-1: its last process was ended by signal 9; process 4243 in place of 4242 and ready 1.5 s after the fault".
 fn successor(history: &History, victim: &Fault, fault: Micros) -> Option<String> {
     let old = victim.process.split('@').next().unwrap_or_default();
-    history
+    let after_it = history
         .sights
         .iter()
-        .filter(|sight| sight.at >= victim.at)
-        .find_map(|sight| match &sight.seen {
-            Seen::Instance {
-                instance,
-                ready: true,
-                pid: Some(pid),
-                last_exit,
-                ..
-            } if *instance == victim.instance && victim.is_successor(*pid) => {
-                let exit = last_exit
-                    .as_ref()
-                    .map_or_else(String::new, |exit| format!("{exit}; "));
-                Some(format!(
-                    "{instance}: {exit}process {pid} in place of {old}, and ready, {}",
-                    after(sight.at, fault)
-                ))
-            }
-            _ => None,
+        .filter(|sight| sight.at >= victim.at && sight.seen.serves());
+    after_it
+        .filter_map(|sight| Some((sight, victim.successor(&sight.seen)?)))
+        .map(|(sight, new)| {
+            let exit = match &sight.seen {
+                Seen::Instance {
+                    last_exit: Some(exit),
+                    ..
+                } => format!("{exit}; "),
+                _ => String::new(),
+            };
+            format!(
+                "{}: {exit}process {new} in place of {old}, and ready, {}",
+                victim.instance,
+                after(sight.at, fault)
+            )
         })
+        .next()
 }
 
 fn redis(history: &History, fault: Micros) -> Option<String> {

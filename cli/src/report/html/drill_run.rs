@@ -75,17 +75,14 @@ pub(super) fn run(run: &DrillRun, label: String) -> RunView {
             .faults
             .iter()
             .map(|fault| {
-                let signal = fault.kind.signal();
                 let evidence = fault.evidence.as_deref().unwrap_or("no evidence");
                 let others = match fault.others.len() {
                     0 => String::new(),
                     1 => " and one more".to_owned(),
                     others => format!(" and {others} more"),
                 };
-                format!(
-                    "{signal} to {} (process {}{others}): {evidence}",
-                    fault.instance, fault.process
-                )
+                let deed = fault.kind.done_to(&fault.instance);
+                format!("{deed} (process {}{others}): {evidence}", fault.process)
             })
             .collect(),
         consequences: run.consequences.clone(),

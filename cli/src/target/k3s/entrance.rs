@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::{K3sError, certificate};
-use crate::cluster::{Cluster, list, text};
+use crate::cluster::{Cluster, label, list, text};
 use crate::environment::Environment;
 
 /// The way in. It closes when this is dropped.
@@ -85,7 +85,7 @@ impl fmt::Debug for Entrance {
     }
 }
 
-/// The address of a node that is ready.
+/// The address of a node that is ready: of a server if one is, which is left alone when agents are drained or broken.
 async fn node_address(cluster: &Cluster) -> Result<IpAddr, K3sError> {
     let kinds = cluster.kinds();
     let kind = kinds
@@ -100,9 +100,13 @@ async fn node_address(cluster: &Cluster) -> Result<IpAddr, K3sError> {
             text(condition, "/type") == Some("Ready") && text(condition, "/status") == Some("True")
         })
     };
-    nodes
-        .iter()
-        .filter(ready)
+    let is_server =
+        |node: &&serde_json::Value| label(node, "node-role.kubernetes.io/control-plane").is_some();
+    let ready: Vec<&serde_json::Value> = nodes.iter().filter(ready).collect();
+    let (servers, agents): (Vec<_>, Vec<_>) = ready.into_iter().partition(is_server);
+    servers
+        .into_iter()
+        .chain(agents)
         .flat_map(|node| list(node, "/status/addresses"))
         .filter(|address| text(address, "/type") == Some("InternalIP"))
         .find_map(|address| text(address, "/address")?.parse().ok())

@@ -7,14 +7,18 @@
 //! | `objects`, `up`, `down` | what there is; what makes it what is wanted; what takes it away |
 //! | `status`, `proof` | nodes and pods; what was proved to work |
 //! | `entrance`, `tunnel` | the way in, and ports of pods on this machine |
+//! | `instances`, `fault`, `outage` | instances as pods; containers and machines that are broken on purpose |
 
 mod certificate;
 mod down;
 mod entrance;
 mod error;
+mod fault;
 mod image;
+mod instances;
 mod machines;
 mod objects;
+mod outage;
 mod proof;
 mod secrets;
 mod status;
@@ -26,10 +30,13 @@ use std::path::{Path, PathBuf};
 pub use down::Removal;
 pub use entrance::Entrance;
 pub use error::K3sError;
+pub use fault::{Blow, Container};
+pub use instances::{PodInstance, Slots};
+pub use outage::{Machine, Outages, Taken};
 pub use proof::Proof;
 pub use secrets::{ClusterSecrets, load as load_cluster_secrets};
 pub use status::{ClusterStatus, NodeRow, PodRow, status};
-pub use tunnel::{Books, Tunnel};
+pub use tunnel::{Books, PodTunnel, Tunnel};
 pub use up::{Brought, Planned, ShopPlan, Upping, Wanting};
 
 use crate::bootstrap::{BootstrapError, KeptKubeconfig, unmerge, user_kubeconfig};

@@ -15,6 +15,8 @@ use crate::cluster::{Cluster, ObjectKey, number, pods, text};
 
 /// How long a connection to a pod may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The same for one that is asked again and again: those that ask of a host without power must not add up.
+const POD_CONNECT: Duration = Duration::from_secs(2);
 
 /// A port on loopback that leads to whichever pod a Service leads to. It closes when this is dropped.
 #[derive(Debug)]
@@ -69,6 +71,68 @@ impl Drop for Tunnel {
     }
 }
 
+/// A port on loopback that leads to one pod, by its name: whichever pod has that name when somebody connects. It closes
+/// when this is dropped.
+#[derive(Debug)]
+pub struct PodTunnel {
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl PodTunnel {
+    /// Opens one.
+    pub async fn open(
+        cluster: &Cluster,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+    ) -> Result<Self, K3sError> {
+        let failed = |error: std::io::Error| K3sError::Tunnel {
+            service: pod.to_owned(),
+            reason: error.to_string(),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let api: Api<Pod> = Api::namespaced(cluster.client(), namespace);
+        let pod = pod.to_owned();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (api, pod) = (api.clone(), pod.clone());
+                tokio::spawn(async move { join(&api, &pod, port, POD_CONNECT, stream).await });
+            }
+        });
+        Ok(Self { address, task })
+    }
+
+    /// Its address on loopback.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for PodTunnel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Joins a connection to a port of a pod, until either ends.
+async fn join(api: &Api<Pod>, pod: &str, port: u16, patience: Duration, mut stream: TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let ports = [port];
+    let connecting = tokio::time::timeout(patience, api.portforward(pod, &ports));
+    // Whoever connected sees that the connection ends; there is nobody else to tell.
+    let Ok(Ok(mut forwarder)) = connecting.await else {
+        return;
+    };
+    if let Some(mut upstream) = forwarder.take_stream(port) {
+        let _ = copy_bidirectional(&mut stream, &mut upstream).await;
+    }
+    forwarder.abort();
+}
+
 #[derive(Clone, Debug)]
 struct Way {
     cluster: Cluster,
@@ -99,21 +163,13 @@ impl Way {
         end_of(&service, &pods, &self.port).ok_or_else(|| lost("no pod of it is ready"))
     }
 
-    async fn carry(self, mut stream: TcpStream) {
+    async fn carry(self, stream: TcpStream) {
         // Whoever connected sees that the connection ends; there is nobody else to tell.
         let Ok((pod, port)) = self.end().await else {
             return;
         };
         let api: Api<Pod> = Api::namespaced(self.cluster.client(), &self.namespace);
-        let ports = [port];
-        let connecting = tokio::time::timeout(CONNECT, api.portforward(&pod, &ports));
-        let Ok(Ok(mut forwarder)) = connecting.await else {
-            return;
-        };
-        if let Some(mut upstream) = forwarder.take_stream(port) {
-            let _ = copy_bidirectional(&mut stream, &mut upstream).await;
-        }
-        forwarder.abort();
+        join(&api, &pod, port, CONNECT, stream).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Decides batches on a connection of its own.
 
-use sqlx::ConnectOptions;
+use shop_common::postgres;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -40,7 +40,9 @@ impl Decide for PostgresDecider {
         // Taken out, so that a decision that is given up takes its connection with it.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.options.connect().await.map_err(Attempt::Interrupted)?,
+            None => postgres::connect(&self.options)
+                .await
+                .map_err(Attempt::Interrupted)?,
         };
         let decided = ask(&mut connection, requests).await;
         match decided {
