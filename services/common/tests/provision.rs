@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use shop_common::config::{Instance, PostgresConfig, SecretFile, parse};
 use shop_common::postgres::connect_options;
-use shop_common::provision::{ProvisionConfig, provision};
+use shop_common::provision::{ProvisionConfig, provision, provision_within};
 use shop_testkit::{Postgres, Role};
 use sqlx::{ConnectOptions as _, PgConnection};
 
@@ -224,4 +224,20 @@ fn two_runs_at_once_take_turns() {
         .block_on(async { tokio::join!(provision(&config), provision(&config)) });
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!(one.is_empty() != other.is_empty(), "{one:?} {other:?}");
+}
+
+#[test]
+fn a_server_that_takes_a_connection_and_says_nothing_is_given_up() {
+    let setting = Setting::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = setting.config();
+    config.postgres.host = "127.0.0.1".to_owned();
+    config.postgres.port = silent.local_addr().unwrap().port();
+    let began = std::time::Instant::now();
+    let error = setting
+        .runtime
+        .block_on(provision_within(&config, std::time::Duration::ZERO))
+        .unwrap_err();
+    assert!(error.to_string().contains("timed out"), "{error}");
+    assert!(began.elapsed().as_secs() < 20);
 }

@@ -13,6 +13,8 @@ use crate::config::{ConfigError, SecretFile};
 const TURN: i64 = 0x7368_6f70;
 /// Between two tries to reach the server.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long a try to connect may take. A connection whose first packet went nowhere would be tried for two minutes.
+const CONNECT: Duration = Duration::from_secs(5);
 /// Where a superuser connects before the shop's own database exists.
 const MAINTENANCE_DATABASE: &str = "postgres";
 
@@ -127,14 +129,15 @@ impl Session {
         } else {
             options.host(&config.host).ssl_mode(PgSslMode::Prefer)
         };
-        let connection = options
-            .connect()
-            .await
-            .map_err(|source| ProvisionError::Connect {
-                database: database.to_owned(),
-                user: config.user.clone(),
-                source,
-            })?;
+        let connected = match tokio::time::timeout(CONNECT, options.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+        };
+        let connection = connected.map_err(|source| ProvisionError::Connect {
+            database: database.to_owned(),
+            user: config.user.clone(),
+            source,
+        })?;
         Ok(Self {
             connection,
             changes: Vec::new(),
