@@ -40,15 +40,17 @@ pub struct Late {
 impl Late {
     /// It in one line.
     pub fn summary(&self) -> String {
-        let pod = self.pods.first().map_or_else(String::new, |trouble| {
-            format!("; {}: {}", trouble.pod, trouble.reason)
-        });
-        let when = if self.hopeless {
-            "and that does not change by waiting".to_owned()
-        } else {
-            format!("after {} s", self.waited.as_secs())
-        };
-        format!("{}{pod}, {when}", self.reason)
+        let pod = self
+            .pods
+            .first()
+            .map(|trouble| format!("{}: {}", trouble.pod, trouble.reason));
+        if self.hopeless {
+            // What is hopeless is the pod, and the object only waits for it.
+            let reason = pod.as_ref().unwrap_or(&self.reason);
+            return format!("{reason}, and that does not change by waiting");
+        }
+        let pod = pod.map_or_else(String::new, |pod| format!("; {pod}"));
+        format!("{}{pod}, after {} s", self.reason, self.waited.as_secs())
     }
 
     /// All that is known, a line each.
@@ -86,6 +88,11 @@ impl Late {
                 "no node has room for it: lower its requests or replicas, or add a node".to_owned(),
             );
         }
+        if self.pods.iter().any(|trouble| trouble.has_ended) {
+            hints.push(
+                "correct what it ends for, in the environment file or in what it needs, and run `shopctl up`".to_owned(),
+            );
+        }
         hints.push("`shopctl status` shows all pods, `shopctl logs` what they write".to_owned());
         hints
     }
@@ -112,7 +119,11 @@ pub(super) async fn explain(
     // What cannot be read now is left out: the failure itself is already known.
     let notes = notes(cluster, namespace, &about).await.unwrap_or_default();
     let mut logs = Vec::new();
-    for trouble in troubles.iter().filter(|trouble| !trouble.is_hopeless) {
+    // What never ran wrote nothing.
+    for trouble in troubles
+        .iter()
+        .filter(|trouble| trouble.has_ended || !trouble.is_hopeless)
+    {
         let lines = last_lines(cluster, namespace, trouble).await;
         if !lines.is_empty() {
             let lines = lines.iter().map(|line| mask.text(line)).collect();
@@ -149,4 +160,52 @@ async fn last_lines(cluster: &Cluster, namespace: &str, trouble: &PodTrouble) ->
         }
     }
     Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn late(hopeless: bool) -> Late {
+        Late {
+            object: ObjectKey {
+                group: "apps".to_owned(),
+                kind: "Deployment".to_owned(),
+                namespace: Some("shop".to_owned()),
+                name: "echo".to_owned(),
+            },
+            reason: "0 of 1 pods are ready".to_owned(),
+            waited: Duration::from_mins(1),
+            hopeless,
+            pods: vec![PodTrouble {
+                pod: "echo-1".to_owned(),
+                container: Some("echo".to_owned()),
+                reason: "CrashLoopBackOff; it ended with 2 (Error)".to_owned(),
+                is_stuck: true,
+                is_hopeless: hopeless,
+                has_ended: true,
+            }],
+            notes: Vec::new(),
+            logs: vec![("echo-1".to_owned(), vec!["no such level".to_owned()])],
+            others: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_hopeless_is_told_by_the_pod_that_is() {
+        assert_eq!(
+            late(true).summary(),
+            "echo-1: CrashLoopBackOff; it ended with 2 (Error), and that does not change by waiting"
+        );
+        assert_eq!(
+            late(false).summary(),
+            "0 of 1 pods are ready; echo-1: CrashLoopBackOff; it ended with 2 (Error), after 60 s"
+        );
+        let forbidden = Late {
+            pods: Vec::new(),
+            ..late(true)
+        };
+        assert!(forbidden.summary().starts_with("0 of 1 pods are ready, "));
+        assert!(late(true).hints()[0].contains("correct what it ends for"));
+    }
 }

@@ -22,6 +22,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const LOOK_AT_PODS: Duration = Duration::from_secs(1);
 /// How long something hopeless is given: the rollout that replaces it may be under way.
 const GRACE: Duration = Duration::from_secs(40);
+/// The same for a pod that has ended several times already, which took it a minute.
+const GRACE_OF_ENDED: Duration = Duration::from_secs(10);
 
 /// What is waited for, and how.
 #[derive(Debug)]
@@ -192,7 +194,7 @@ async fn late(
 struct PodWatch {
     pods: Vec<Value>,
     looked: Option<Instant>,
-    /// Since when a pod is hopeless, by its uid.
+    /// When patience with a hopeless pod ends, by its uid.
     hopeless: BTreeMap<String, Instant>,
 }
 
@@ -243,17 +245,25 @@ impl PodWatch {
     }
 
     fn note_hopeless(&mut self) {
-        let now: Vec<&str> = self
+        let grace = |pod: &Value| {
+            let trouble = trouble(pod).filter(|trouble| trouble.is_hopeless)?;
+            Some(if trouble.has_ended {
+                GRACE_OF_ENDED
+            } else {
+                GRACE
+            })
+        };
+        let now: BTreeMap<&str, Duration> = self
             .pods
             .iter()
-            .filter(|pod| trouble(pod).is_some_and(|trouble| trouble.is_hopeless))
-            .filter_map(|pod| text(pod, "/metadata/uid"))
+            .filter_map(|pod| Some((text(pod, "/metadata/uid")?, grace(pod)?)))
             .collect();
-        self.hopeless.retain(|uid, _| now.contains(&uid.as_str()));
-        for uid in now {
+        self.hopeless
+            .retain(|uid, _| now.contains_key(uid.as_str()));
+        for (uid, grace) in now {
             self.hopeless
                 .entry(uid.to_owned())
-                .or_insert_with(Instant::now);
+                .or_insert_with(|| Instant::now() + grace);
         }
     }
 
@@ -269,7 +279,7 @@ impl PodWatch {
     fn is_hopeless(&self, waiting: &Waiting) -> bool {
         self.of(waiting)
             .filter_map(|pod| self.hopeless.get(text(pod, "/metadata/uid")?))
-            .any(|since| since.elapsed() > GRACE)
+            .any(|until| Instant::now() > *until)
     }
 
     fn first_trouble(&self, waiting: &Waiting) -> Option<String> {

@@ -25,6 +25,12 @@ pub(super) fn readiness(object: &Value) -> Readiness {
     {
         return Readiness::Failed(progressing.words());
     }
+    // As a rule of the namespace forbids its pods, or a quota is used up.
+    if let Some(refused) = condition(object, "ReplicaFailure")
+        && refused.is_true
+    {
+        return Readiness::Failed(refused.words());
+    }
     Readiness::Waiting(if updated < wanted {
         format!("{updated} of {wanted} pods are of the new version")
     } else if available < wanted {

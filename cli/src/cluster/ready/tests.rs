@@ -149,6 +149,17 @@ fn a_pod_that_crashes_again_and_again_is_given_up_unless_it_wants_to_be_started_
 }
 
 #[test]
+fn a_deployment_whose_pods_are_refused_says_so() {
+    let refused = json!({"kind": "Deployment", "metadata": {"generation": 1}, "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "conditions": [{"type": "ReplicaFailure", "status": "True",
+            "reason": "FailedCreate", "message": "pods \"echo-1\" is forbidden"}]}});
+    assert_eq!(
+        readiness(&refused),
+        Readiness::Failed("FailedCreate: pods \"echo-1\" is forbidden".to_owned())
+    );
+}
+
+#[test]
 fn a_pod_that_is_being_made_is_neither_stuck_nor_fine() {
     let container = json!({"name": "redis", "ready": false, "state": {"waiting": {"reason": "ContainerCreating"}}});
     let found = trouble(&pod("1", container)).unwrap();
