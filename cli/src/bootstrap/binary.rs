@@ -1,13 +1,12 @@
 //! Where k3s itself comes from: a file, the cache, or the published release with its checksum.
 
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::BootstrapError;
-use super::model::{WantedArchive, WantedBinary};
+use super::model::WantedBinary;
 use crate::host::{Command, Host, sha256_of};
 
 /// Where releases are published.
@@ -52,13 +51,16 @@ pub async fn find_binary(
     let digest = tokio::task::spawn_blocking(move || sha256_of(&hashed)).await;
     let sha256 = digest.map_err(|error| BootstrapError::file(&path, error.into()))??;
     let published = published_checksum(&path.with_file_name(checksums_name()));
-    if published
-        .as_ref()
-        .is_some_and(|published| *published != sha256)
-    {
+    if let Some(published) = published.as_ref().filter(|sum| **sum != sha256) {
         return Err(BootstrapError::WrongFile {
-            hint: format!("remove {} and run the command again", path.display()),
-            reason: format!("its SHA-256 is {sha256}, and the published one is another"),
+            reason: format!(
+                "its SHA-256 is {sha256}, and the published one in {} is {published}",
+                checksums_name()
+            ),
+            hint: format!(
+                "put the published one in its place, or remove {} to have it downloaded",
+                path.display()
+            ),
             path,
         });
     }
@@ -85,49 +87,14 @@ pub async fn find_binary(
     })
 }
 
-/// An archive of images on this machine.
-pub fn find_archive(path: &Path) -> Result<WantedArchive, BootstrapError> {
-    let size = fs::metadata(path)
-        .map_err(|source| BootstrapError::file(path, source))?
-        .len();
-    Ok(WantedArchive {
-        path: path.to_owned(),
-        sha256: sha256_of(path)?,
-        size,
-        images: archived_images(path).unwrap_or_default(),
-    })
-}
-
-/// The images in an archive, as `NAME@DIGEST`; none if it is not the tar of an OCI layout.
-fn archived_images(path: &Path) -> Option<Vec<String>> {
-    let mut archive = tar::Archive::new(fs::File::open(path).ok()?);
-    let mut index = archive
-        .entries_with_seek()
-        .ok()?
-        .map_while(Result::ok)
-        .find(|entry| entry.path().is_ok_and(|path| path.ends_with("index.json")))?;
-    let mut text = String::new();
-    index.read_to_string(&mut text).ok()?;
-    let index: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let named = |manifest: &serde_json::Value| {
-        let name = manifest["annotations"]["io.containerd.image.name"].as_str()?;
-        Some(format!("{name}@{}", manifest["digest"].as_str()?))
-    };
-    Some(
-        index["manifests"]
-            .as_array()?
-            .iter()
-            .filter_map(named)
-            .collect(),
-    )
-}
-
 /// What the program says that it is. It must run here, since it is to run on the same kind of machine.
 async fn version_of(path: &Path, here: &dyn Host) -> Result<String, BootstrapError> {
     let wrong = |reason: String| BootstrapError::WrongFile {
         path: path.to_owned(),
         reason,
-        hint: "name a k3s for this machine's architecture".to_owned(),
+        hint:
+            "name a whole k3s for this machine's architecture, or none to use the published release"
+                .to_owned(),
     };
     let command = Command::new(
         "ask k3s for its version",
@@ -142,7 +109,14 @@ async fn version_of(path: &Path, here: &dyn Host) -> Result<String, BootstrapErr
         .find_map(|line| line.strip_prefix("k3s version "))
         .and_then(|rest| rest.split_whitespace().next())
         .map(str::to_owned)
-        .ok_or_else(|| wrong("it does not say its version as k3s does".to_owned()))
+        .ok_or_else(|| {
+            let words = output.last_words();
+            let words = words.lines().next_back().unwrap_or_default();
+            wrong(format!(
+                "it does not say its version as k3s does ({}) {words}",
+                output.exit
+            ))
+        })
 }
 
 fn checksums_name() -> &'static str {

@@ -76,8 +76,8 @@ export nonce address
 try() { timeout 2 bash -c "$1" 2>&1; }
 for port; do
   number=${port#*:}; export number
-  turns=0 said=
-  while [ "$turns" -lt 15 ]; do
+  turns=0 said= end=$(($(date +%s) + 4))
+  while [ "$(date +%s)" -lt "$end" ]; do
     case $port in
       tcp:*) said=$(try 'exec 3<>"/dev/tcp/$address/$number" && IFS= read -r line <&3 && printf %s "$line"') ;;
       open:*) said=$(try 'exec 3<>"/dev/tcp/$address/$number" && printf %s "$nonce"') ;;
@@ -113,7 +113,8 @@ pub async fn try_links(
             return None;
         }
         let address = to.address?.to_string();
-        Some(one_listener(to, &address, running, &**listener, &senders, hosts).await)
+        let ports = ports_of(to, facts.get(&to.name).filter(|_| !running));
+        Some(one_listener(to, &address, (running, ports), &**listener, &senders, hosts).await)
     });
     join_all(tried)
         .await
@@ -123,25 +124,31 @@ pub async fn try_links(
         .collect()
 }
 
-/// The ports of a host that others need, as the scripts take them.
-fn ports_of(host: &WantedHost) -> Vec<(&'static str, u16)> {
+/// The ports of a host that others need, as the scripts take them. One that somebody has already cannot be tried.
+fn ports_of(host: &WantedHost, facts: Option<&HostFacts>) -> Vec<(&'static str, u16)> {
     let mut ports = vec![("tcp", 10250), ("udp", 8472)];
     if host.role == Role::Server {
         ports.insert(0, ("tcp", 6443));
     }
+    let listeners = facts.and_then(|facts| facts.listeners.as_deref());
+    ports.retain(|(protocol, port)| {
+        !listeners
+            .into_iter()
+            .flatten()
+            .any(|listener| listener.protocol == *protocol && listener.port == *port)
+    });
     ports
 }
 
 async fn one_listener(
     to: &WantedHost,
     address: &str,
-    running: bool,
+    (running, ports): (bool, Vec<(&'static str, u16)>),
     listener: &dyn Host,
     senders: &[&WantedHost],
     hosts: &BTreeMap<String, Arc<dyn Host>>,
 ) -> Vec<Link> {
     let nonce = format!("shopctl{}", uuid::Uuid::new_v4().simple());
-    let ports = ports_of(to);
     let words: Vec<String> = ports
         .iter()
         .filter(|(protocol, _)| !running || *protocol == "tcp")
@@ -251,8 +258,29 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::facts::Listener;
 
     type Said = Result<String, HostError>;
+
+    #[test]
+    fn a_port_that_somebody_has_is_not_tried() {
+        let server = WantedHost {
+            role: Role::Server,
+            ..WantedHost::default()
+        };
+        let facts = HostFacts {
+            listeners: Some(vec![Listener {
+                protocol: "tcp".to_owned(),
+                address: "*".to_owned(),
+                port: 6443,
+                process: String::new(),
+            }]),
+            ..HostFacts::default()
+        };
+        assert_eq!(ports_of(&server, None).len(), 3);
+        let left = ports_of(&server, Some(&facts));
+        assert_eq!(left, [("tcp", 10250), ("udp", 8472)]);
+    }
 
     #[test]
     fn what_did_not_arrive_is_told_from_what_was_not_tried() {

@@ -11,12 +11,13 @@
 //! | `plan`, `removal` | what there is + what is wanted → steps |
 //! | `work`, `ready` | carries steps out, and waits |
 //! | `images` | that every host holds every image |
-//! | `binary` | where k3s itself comes from |
+//! | `binary`, `archive` | where k3s itself comes from; archives of images, and whether they are whole |
 //! | `kubeconfig` | the way for clients |
 //! | `marker` | whose a host is, and how it was |
 //!
 //! Not here: what runs in the cluster (`cluster`), and how commands get to hosts (`host`).
 
+mod archive;
 mod binary;
 mod config;
 mod error;
@@ -36,7 +37,8 @@ mod wanted;
 mod work;
 mod yaml;
 
-pub use binary::{BinarySource, RELEASES, find_archive, find_binary};
+pub use archive::find_archive;
+pub use binary::{BinarySource, RELEASES, find_binary};
 pub use error::BootstrapError;
 pub use facts::{HostFacts, Listener, SeenFile, SeenNode, SeenUnit};
 pub use kubeconfig::{KeptKubeconfig, unmerge, user_kubeconfig};

@@ -1,15 +1,18 @@
 //! Everything that is in the way, at once, before anything changes. Pure.
 
+mod ports;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
-use super::facts::{HostFacts, Listener};
+use super::facts::HostFacts;
 use super::links::{Link, LinkState};
 use super::model::{Role, WantedCluster, WantedHost};
 use super::paths;
 use crate::host::HostError;
+use ports::{ports, runs};
 
 /// Room for k3s' program and what it unpacks, in KiB.
 const BINARY_ROOM: u64 = 400 << 10;
@@ -37,8 +40,11 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            Some(host) => write!(formatter, "{host}: {}", self.what),
-            None => formatter.write_str(&self.what),
+            // What failed on a host names it itself.
+            Some(host) if !self.what.starts_with("failed to ") => {
+                write!(formatter, "{host}: {}", self.what)
+            }
+            _ => formatter.write_str(&self.what),
         }
     }
 }
@@ -94,8 +100,8 @@ fn one_host(
     room(cluster, host, facts, problems);
     programs(cluster, host, facts, problems);
     let ours = whose(cluster, host, facts, problems);
-    if !ours {
-        ports(cluster, host, facts, problems);
+    if !ours || !runs(facts) {
+        ports(cluster, host, facts, ours, problems);
     }
 }
 
@@ -275,10 +281,7 @@ fn whose(
                 format!("{} does not hold what shopctl wrote", paths::MARKER),
                 "restore it, or remove k3s by hand",
             );
-        } else if facts.binary.is_some()
-            || facts.state
-            || facts.units.values().any(super::facts::SeenUnit::is_running)
-        {
+        } else if facts.binary.is_some() || facts.state || runs(facts) {
             let version = facts.version.as_deref().unwrap_or("of an unknown version");
             problems.add(
                 name,
@@ -324,47 +327,6 @@ fn whose(
         }
     }
     true
-}
-
-/// Ports that k3s needs and somebody else has.
-fn ports(cluster: &WantedCluster, host: &WantedHost, facts: &HostFacts, problems: &mut Problems) {
-    let Some(listeners) = &facts.listeners else {
-        return;
-    };
-    let mut wanted = vec![
-        ("tcp", 10250, "the kubelet"),
-        ("udp", 8472, "the network between nodes"),
-        ("tcp", 6444, "k3s' own way to its servers"),
-    ];
-    if host.role == Role::Server {
-        wanted.push(("tcp", 6443, "the API server"));
-    }
-    if cluster.servers() > 1 && host.role == Role::Server {
-        wanted.extend([("tcp", 2379, "etcd"), ("tcp", 2380, "etcd")]);
-    }
-    wanted.extend(
-        cluster
-            .ingress_ports
-            .iter()
-            .map(|port| ("tcp", *port, "the way into the shop")),
-    );
-    for (protocol, port, what) in wanted {
-        let holder = listeners
-            .iter()
-            .find(|listener| listener.protocol == protocol && listener.port == port);
-        if let Some(Listener { process, .. }) = holder {
-            let process = if process.is_empty() {
-                "somebody"
-            } else {
-                process
-            };
-            problems.add(
-                Some(&host.name),
-                format!("port {port}/{protocol}, which {what} needs, is taken by {process}"),
-                "stop it, or name another host",
-            );
-        }
-    }
 }
 
 /// What several hosts have in common that each should have for itself.

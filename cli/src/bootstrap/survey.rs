@@ -1,20 +1,21 @@
 //! Connects to all hosts, looks at them, and says what is in the way: what every command does first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use super::BootstrapError;
+use super::archive::damage;
 use super::facts::{HostFacts, look};
 use super::images::held_images;
 use super::kubeconfig::KeptKubeconfig;
 use super::links::try_links;
-use super::model::WantedCluster;
+use super::model::{WantedArchive, WantedCluster};
 use super::paths;
-use super::plan::{SeenCluster, missing_images};
-use super::preflight::preflight;
+use super::plan::SeenCluster;
+use super::preflight::{Problem, preflight};
 use super::ready::is_settled;
 use super::work::with_dns;
 use crate::host::{Connecting, Host, HostError, HostSpec, connect_all};
@@ -75,7 +76,8 @@ impl Survey {
         } else {
             try_links(cluster, &self.hosts, &facts).await
         };
-        let problems = preflight(cluster, &self.found, &links);
+        let mut problems = preflight(cluster, &self.found, &links);
+        problems.extend(damaged(cluster, &facts).await);
         if problems.is_empty() {
             Ok(self.see(cluster, kept).await)
         } else {
@@ -96,36 +98,54 @@ impl Survey {
         seen.kubeconfig = facts
             .and_then(|facts| facts.files.get(paths::KUBECONFIG))
             .is_some_and(|file| KeptKubeconfig::is_from(kept, &file.sha256, &first.client));
-        seen.images = self.images(cluster, &seen).await;
-        let facts = seen.hosts.get(&first.name);
         let answers = facts.is_some_and(|facts| facts.nodes.is_some());
-        if let (true, Some(server)) = (answers, self.hosts.get(&first.name)) {
-            seen.settled = is_settled(&**server, with_dns(cluster)).await.ok();
-        }
+        let server = self.hosts.get(&first.name).filter(|_| answers);
+        let settled = async { is_settled(&**server?, with_dns(cluster)).await.ok() };
+        (seen.images, seen.settled) = join(self.images(&seen), settled).await;
         seen
     }
 
-    /// The images that hosts hold. What a kubelet tells is as old as half a minute: one that seems to lack some is asked
-    /// itself.
-    async fn images(
-        &self,
-        cluster: &WantedCluster,
-        seen: &SeenCluster,
-    ) -> BTreeMap<String, BTreeSet<String>> {
+    /// The images that hosts hold. What a kubelet tells is as old as half a minute, so the hosts are asked themselves.
+    async fn images(&self, seen: &SeenCluster) -> BTreeMap<String, BTreeSet<String>> {
         let nodes = seen.nodes().map(Vec::as_slice).unwrap_or_default();
         let looks = nodes.iter().map(async |node| {
             let told = &node.images;
             let host = self.hosts.get(&node.name);
             let held = match host {
-                Some(host) if node.ready && !missing_images(cluster, Some(told)).is_empty() => {
-                    held_images(&**host).await.unwrap_or_default()
-                }
+                Some(host) if node.ready => held_images(&**host).await.unwrap_or_default(),
                 _ => told.clone(),
             };
             (node.name.clone(), held)
         });
         join_all(looks).await.into_iter().collect()
     }
+}
+
+/// The archives that would be sent to a host and are not whole.
+async fn damaged(cluster: &WantedCluster, facts: &BTreeMap<String, HostFacts>) -> Vec<Problem> {
+    let lacks = |archive: &&WantedArchive| {
+        let name = archive.name();
+        facts
+            .values()
+            .any(|facts| facts.images.get(&name) != Some(&archive.size))
+    };
+    let sent: Vec<PathBuf> = cluster
+        .archives
+        .iter()
+        .filter(lacks)
+        .map(|archive| archive.path.clone())
+        .collect();
+    let looked = tokio::task::spawn_blocking(move || {
+        let problem = |path: PathBuf| {
+            damage(&path).map(|damage| Problem {
+                host: None,
+                what: format!("the archive {} is damaged: {damage}", path.display()),
+                hint: format!("make or copy {} again", path.display()),
+            })
+        };
+        sent.into_iter().filter_map(problem).collect()
+    });
+    looked.await.unwrap_or_default()
 }
 
 /// Whether every host is a node that is ready.

@@ -118,7 +118,8 @@ pub fn wanted_cluster(
         ingress_ports: if load_balancer {
             vec![80, 443]
         } else {
-            Vec::new()
+            // Nobody listens there, but whoever did would not be reached any more.
+            vec![entry.port]
         },
     }
 }

@@ -112,9 +112,10 @@ impl Sudo {
                 || {
                     impossible(
                         format!("sudo asks {user} for a password and nobody gave one"),
-                        "run shopctl on a terminal, which asks for it, or give it in SHOPCTL_SUDO_PASSWORD or in a \
-                         file that SHOPCTL_SUDO_PASSWORD_FILE names"
-                            .to_owned(),
+                        format!(
+                            "see that {user} may use sudo; run shopctl on a terminal, which asks for the password, or \
+                             give it in SHOPCTL_SUDO_PASSWORD or in a file that SHOPCTL_SUDO_PASSWORD_FILE names"
+                        ),
                     )
                 },
                 Self::With,

@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::*;
-use crate::bootstrap::facts::SeenNode;
+use crate::bootstrap::facts::{Listener, SeenNode};
 use crate::bootstrap::marker::{Before, Marker};
 use crate::bootstrap::model::WantedBinary;
 
@@ -120,7 +120,10 @@ fn a_host_that_cannot_be_asked_is_a_problem_among_others() {
     .into();
     let problems = preflight(&cluster(), &seen, &[]);
     assert_eq!(problems.len(), 2, "{problems:#?}");
-    assert!(problems[0].what.contains("Connection refused"));
+    assert_eq!(
+        problems[0].to_string(),
+        "failed to reach server-1 at 10.0.0.1: Connection refused"
+    );
     assert!(!problems[0].hint.is_empty());
     assert_eq!(problems[1].hint, "`apt-get install iptables` there");
 }
@@ -179,6 +182,29 @@ fn our_own_k3s_is_nobody_in_the_way() {
         }]);
     });
     assert_eq!(problems, Vec::<String>::new());
+}
+
+#[test]
+fn where_our_k3s_has_ended_others_may_have_its_ports() {
+    let listen = |protocol: &str, port, process: &str| Listener {
+        protocol: protocol.to_owned(),
+        address: "*".to_owned(),
+        port,
+        process: process.to_owned(),
+    };
+    let problems = found(|server, _| {
+        server.marker = Some(ours("test", "server-1", Role::Server));
+        server.listeners = Some(vec![
+            listen("tcp", 6443, "haproxy (pid 9)"),
+            listen("tcp", 10250, "k3s-server (pid 8)"),
+            listen("udp", 8472, ""),
+            listen("tcp", 443, "traefik (pid 7)"),
+        ]);
+    });
+    assert_eq!(
+        problems,
+        ["server-1: port 6443/tcp, which the API server needs, is taken by haproxy (pid 9)"]
+    );
 }
 
 #[test]

@@ -94,7 +94,11 @@ fn failure(error: K3sError) -> Failure {
         | K3sError::Contested(_)
         | K3sError::Unconfirmed(_)
         | K3sError::Cluster(ClusterError::Foreign { .. }) => Some(ExitCode::Usage),
-        K3sError::Bootstrap(BootstrapError::Unprepared(_) | BootstrapError::NoBinary { .. })
+        K3sError::Bootstrap(
+            BootstrapError::Unprepared(_)
+            | BootstrapError::NoBinary { .. }
+            | BootstrapError::WrongFile { .. },
+        )
         | K3sError::Image { .. } => Some(ExitCode::Missing),
         _ => None,
     };

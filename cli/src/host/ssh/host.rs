@@ -93,10 +93,16 @@ impl SshHost {
         if output.is_success() {
             return Ok(());
         }
+        let user = self.spec.user_shown();
+        let words = output.last_words();
         Err(HostError::NoRoot {
             host: self.spec.name.clone(),
-            reason: format!("sudo said: {}", output.last_words().replace('\n', " ")),
-            hint: "see that the password is right and that the user may use sudo".to_owned(),
+            reason: if words.contains("incorrect password attempt") {
+                format!("sudo does not take the password that was given for {user}")
+            } else {
+                format!("sudo said: {}", words.replace('\n', " "))
+            },
+            hint: format!("see that the password is right and that {user} may use sudo"),
         })
     }
 

@@ -18,7 +18,7 @@ pub enum K3sError {
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
     /// Templates that cannot be rendered.
-    #[error("failed to render {} objects or files; nothing was touched", .0.len())]
+    #[error("failed to render {}; nothing was touched", counted(.0.len()))]
     Render(Vec<RenderError>),
     /// The image of the services.
     #[error("failed to pack the image of the services: {reason}")]
@@ -35,8 +35,8 @@ pub enum K3sError {
     /// No node is ready.
     #[error("failed to find the way into the shop: no node of the cluster is ready")]
     NoNode,
-    /// Objects that the API server does not accept. Nothing was touched.
-    #[error("failed to plan: the cluster does not accept {} of the objects; nothing was touched", .0.len())]
+    /// Objects that the API server does not accept. No object was touched.
+    #[error("failed to go on: the cluster does not accept {} of the objects; none of them was touched", .0.len())]
     Refused(Vec<ObjectChange>),
     /// Objects of which others set fields. Nothing was touched.
     #[error("failed to go on: others set fields of {} of the objects to something else; nothing was touched", .0.len())]
@@ -63,12 +63,20 @@ pub enum K3sError {
     NotUp(String),
 }
 
+fn counted(number: usize) -> String {
+    match number {
+        1 => "an object or file".to_owned(),
+        several => format!("{several} objects or files"),
+    }
+}
+
 impl K3sError {
     /// What lies beneath, a line each.
     pub fn causes(&self) -> Vec<String> {
         match self {
             Self::Cluster(ClusterError::Late(late)) => late.causes(),
-            Self::Bootstrap(BootstrapError::Unprepared(problems)) => {
+            // A lone one is told by the error itself.
+            Self::Bootstrap(BootstrapError::Unprepared(problems)) if problems.len() > 1 => {
                 problems.iter().map(ToString::to_string).collect()
             }
             Self::Render(errors) => errors.iter().map(ToString::to_string).collect(),
@@ -100,7 +108,7 @@ impl K3sError {
             Self::Cluster(error) => error.hints(),
             Self::Local(error) => error.hints(),
             Self::Bootstrap(error) => error.hints(),
-            Self::Render(_) => Vec::new(),
+            Self::Render(errors) => errors.iter().filter_map(RenderError::hint).collect(),
             Self::Image { .. } => {
                 vec!["`cargo build --release -p shopctl -p shopd` builds both side by side".to_owned()]
             }
@@ -116,7 +124,8 @@ impl K3sError {
                 vec![if in_place {
                     "what cannot be changed in place has to be put back in the environment file, or deleted by hand (`kubectl delete`) with all it holds".to_owned()
                 } else {
-                    "`shopctl render` writes the objects as they were sent".to_owned()
+                    "correct the setting or the template that it comes from; `shopctl render` writes the objects as they were sent"
+                        .to_owned()
                 }]
             }
             Self::Contested(_) => vec![
@@ -128,5 +137,39 @@ impl K3sError {
             Self::NotUp(_) => vec!["`shopctl up` brings it up".to_owned()],
             Self::Seed { .. } => vec!["`shopctl logs` shows what the services write".to_owned()],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bootstrap::Problem;
+
+    #[test]
+    fn a_lone_problem_is_told_once_and_several_one_by_one() {
+        let problem = |host: &str| Problem {
+            host: Some(host.to_owned()),
+            what: "it has no ip".to_owned(),
+            hint: "install it".to_owned(),
+        };
+        let of = |problems| K3sError::from(BootstrapError::Unprepared(problems));
+        let lone = of(vec![problem("a")]);
+        assert_eq!(lone.to_string(), "failed to begin: a: it has no ip");
+        assert!(lone.causes().is_empty());
+        assert_eq!(of(vec![problem("a"), problem("b")]).causes().len(), 2);
+    }
+
+    #[test]
+    fn a_template_that_is_wrong_comes_with_what_templates_may_use() {
+        let error = K3sError::Render(vec![RenderError::Template {
+            template: "echo/echo.toml.j2".to_owned(),
+            line: Some(3),
+            reason: "it uses an undefined value".to_owned(),
+        }]);
+        assert_eq!(
+            error.to_string(),
+            "failed to render an object or file; nothing was touched"
+        );
+        assert!(error.hints()[0].contains("a template sees"));
     }
 }
