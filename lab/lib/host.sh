@@ -166,24 +166,28 @@ is_settled() {
 kill_init() {
     local pid
     pid=$(init_pid "$1") || return 0
-    # What is frozen cannot even die.
+    # What is frozen cannot even die, and a stopped `unshare` would not see that its init did.
     freeze_groups "$1" no
+    signal_groups "$1" CONT
     kill -KILL "$pid" 2>/dev/null || true
     wait_for 20 not_running "$1" || die 1 "$lab/$1: its init (pid $pid) did not end within 20 s of SIGKILL" "some process of it hangs in the kernel: ps -o pid,stat,wchan,args"
 }
 
 not_running() { ! is_running "$1"; }
 
-# What a broken `up` left in a host's groups without an init that we know of: `unshare`, or what it was starting.
-kill_leftovers() {
+# signal_groups HOST SIGNAL: to every process in a host's groups.
+signal_groups() {
     local mountpoint pids
     while read -r _ mountpoint; do
         [ -d "$mountpoint/$(group "$1")" ] || continue
         pids=$(find "$mountpoint/$(group "$1")" -name cgroup.procs -exec cat {} + 2>/dev/null) || true
         # shellcheck disable=SC2086
-        [ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
+        [ -z "$pids" ] || kill "-$2" $pids 2>/dev/null || true
     done < <(hierarchies)
 }
+
+# What a broken `up` left in a host's groups without an init that we know of: `unshare`, or what it was starting.
+kill_leftovers() { signal_groups "$1" KILL; }
 
 stop_host() {
     kill_init "$1"

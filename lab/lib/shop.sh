@@ -20,7 +20,7 @@ prepare_shop() {
 }
 
 # shop COMMAND…: shopctl, and what it said in $said.
-shop() { "$program" --state-dir "$work/state" -e "$environment" "$@" >"$said" 2>&1; }
+shop() { ${alone:-} "$program" --state-dir "$work/state" -e "$environment" "$@" >"$said" 2>&1; }
 # shop_ends CODE COMMAND…: it ends with that exit code.
 shop_ends() {
     local wanted=$1 ended=0
@@ -116,8 +116,34 @@ stage_trouble() {
     quietly kubectl scale deployment/gateway --replicas=1
     step "a number of replicas by hand is found" shop_ends 4 plan
     step "and mended" shop up --force-conflicts
+    variant 's/^services:$/services:\n  echo: { settings: { logLevel: "=nonsense=" } }/'
+    step "a service that ends as soon as it starts is said within 120 s" within 120 crashes deployment/echo
+    step "with what it wrote last" told 'echo-[^ ]* wrote: .*log.level'
+    step "while the shop serves" serves
+    original
+    step "the next good up heals it" brings_up
+    step "an image is lost on a node" loses_image agent
+    step "and a pod there cannot start" wait_for 60 waits_for_image
+    step "which a plan knows" shop_ends 4 plan
+    step "by its name" told "check images on agent +\(it does not hold localhost/shopctl/shopd"
+    step "the next up brings it back" brings_up
+    step "for that pod too" all_pods_ready
     step "and the shop serves" serves
 }
+
+# crashes OBJECT: `up` fails, and names the object, the container and how it ended.
+crashes() {
+    ! shop up && told "^error: failed to wait for $1: " && told 'CrashLoopBackOff.*container[= ]echo.* it ended with [0-9]+'
+}
+loses_image() {
+    on "$1" 'k3s ctr -n k8s.io images ls -q | grep localhost/shopctl/shopd | xargs k3s ctr -n k8s.io images rm --sync' >/dev/null
+    quietly kubectl cordon server
+    quietly kubectl delete pod -l app.kubernetes.io/name=echo --wait=false
+    wait_for 30 is_on "$1"
+    quietly kubectl uncordon server
+}
+is_on() { kubectl get pods -l app.kubernetes.io/name=echo -o jsonpath='{.items[*].spec.nodeName}' | grep -q "$1"; }
+waits_for_image() { kubectl get pods -l app.kubernetes.io/name=echo -o json | grep -qE 'ErrImagePull|ImagePullBackOff'; }
 
 # ── kills
 
@@ -206,12 +232,56 @@ stage_down() {
     step "up" brings_up_green
     step "has the same data" keeps_data
     step "and the same products" products_are_there
+    others_clusters
     step "down --purge asks" shop_ends 2 down --purge
     step "down --purge" shop down --purge --yes
     step "leaves nothing" nothing_of_it
     step "up makes a new one" brings_up_green
+    step "kubectl finds it beside the clusters that were there" is_among_others
     step "down --cluster" shop down --cluster --yes
     step "kubectl does not know it any more" forgotten_by_kubectl
+    step "and all others as before" cmp "$work/others" "$KUBECONFIG"
+}
+
+# A kubeconfig of somebody who has other clusters, in kubectl's own style.
+others_clusters() {
+    cat >"$work/others" <<'KUBECONFIG'
+apiVersion: v1
+clusters:
+- cluster:
+    insecure-skip-tls-verify: true
+    server: "https://192.0.2.1:6443"
+  name: office
+- cluster:
+    certificate-authority: /etc/ca.crt
+    server: "https://192.0.2.2:6443"
+  name: another
+contexts:
+- context:
+    cluster: office
+    namespace: books
+    user: me
+  name: office
+current-context: office
+kind: Config
+users:
+- name: me
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      args:
+      - token
+      command: login
+      interactiveMode: Never
+KUBECONFIG
+    cp "$work/others" "$KUBECONFIG"
+}
+is_among_others() {
+    local mine='k3s kubectl --kubeconfig /tmp/kubeconfig'
+    diff "$work/others" "$KUBECONFIG" >"$work/added" && return 1
+    ! grep -q '^<' "$work/added" && grep -q "https://$(address server):6443" "$work/added" || return 1
+    on server "cat >/tmp/kubeconfig && $mine --context lab get nodes -o name && $mine config current-context; rm /tmp/kubeconfig" \
+        <"$KUBECONFIG" >"$said" && told '^node/agent$' && told '^office$'
 }
 
 # ── the way from bare hosts and back
