@@ -18,6 +18,10 @@ use crate::host::{Command, Host, HostError, HostSpec, Output};
 
 /// sshd allows ten sessions a connection; one is the connection's own.
 const SESSIONS: usize = 8;
+/// How often a session is asked for again that was refused, and after how long: one that has just ended may still count
+/// on the other side.
+const REFUSALS: u32 = 30;
+const AFTER_REFUSAL: Duration = Duration::from_millis(100);
 /// What ssh itself ends with when it fails, and a command that was ended by a signal.
 const SSH_FAILED: i32 = 255;
 
@@ -120,6 +124,23 @@ impl SshHost {
     }
 
     async fn execute(&self, command: Command) -> Result<Output, HostError> {
+        let about = command.about().to_owned();
+        for _ in 0..REFUSALS {
+            if let Some(output) = self.attempt(command.clone()).await? {
+                return Ok(output);
+            }
+            tokio::time::sleep(AFTER_REFUSAL).await;
+        }
+        Err(HostError::Unexpected {
+            host: self.spec.name.clone(),
+            about,
+            reason: "its sshd allows fewer sessions a connection than shopctl needs; see MaxSessions in its sshd_config"
+                .to_owned(),
+        })
+    }
+
+    /// Runs a command; `None`: it was given no session, and nothing ran.
+    async fn attempt(&self, command: Command) -> Result<Option<Output>, HostError> {
         let (argv, before) = if command.is_as_root() {
             self.sudo.wrap(&self.spec.name, command.argv())?
         } else {
@@ -157,7 +178,7 @@ impl SshHost {
             Ok(Ended::Done(output)) if output.exit == Exit::Code(SSH_FAILED) => {
                 self.told_apart(about, output).await
             }
-            Ok(Ended::Done(output)) => Ok(output),
+            Ok(Ended::Done(output)) => Ok(Some(output)),
             Ok(Ended::TimedOut(output)) => Err(HostError::TimedOut {
                 host: self.spec.name.clone(),
                 about,
@@ -176,17 +197,12 @@ impl SshHost {
         }
     }
 
-    /// Whether a connection was lost or a command ended with the code that ssh uses for that.
-    async fn told_apart(&self, about: String, output: Output) -> Result<Output, HostError> {
+    /// Whether a connection was lost or a command ended with the code that ssh uses for that. `None`: it was given no
+    /// session.
+    async fn told_apart(&self, about: String, output: Output) -> Result<Option<Output>, HostError> {
         let mut words = output.last_words();
         if words.contains("Session open refused by peer") {
-            return Err(HostError::Unexpected {
-                host: self.spec.name.clone(),
-                about,
-                reason: "its sshd allows fewer sessions a connection than shopctl needs; see MaxSessions in its \
-                         sshd_config"
-                    .to_owned(),
-            });
+            return Ok(None);
         }
         // The session may learn of it before the connection's own process has ended.
         for _ in 0..20 {
@@ -205,7 +221,7 @@ impl SshHost {
         if words.contains("UNKNOWN port") || words.contains("mux_client") {
             return Err(self.lost(&about, &words));
         }
-        Ok(output)
+        Ok(Some(output))
     }
 
     fn lost(&self, about: &str, words: &str) -> HostError {
