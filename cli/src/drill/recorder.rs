@@ -1,10 +1,10 @@
 //! Customers who note everything: operations begin at a constant rate, however long the answers take.
 
-use futures_util::StreamExt as _;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
