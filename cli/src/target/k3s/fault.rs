@@ -202,14 +202,9 @@ mod tests {
             .arg("60")
             .spawn()
             .unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-        let start = stat
-            .rsplit(") ")
-            .next()
-            .unwrap()
-            .split(' ')
-            .nth(19)
-            .unwrap();
+        let known = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        let fields = known.rsplit(") ").next().unwrap();
+        let start = fields.split(' ').nth(19).unwrap();
         let container = Container {
             host: here().await,
             id: "no such control group".to_owned(),
