@@ -198,7 +198,13 @@ fn deeds(report: &DrillReport) -> String {
             let deed = fault.kind.done_to(&fault.instance);
             format!("{deed} (process {})", fault.process)
         });
-        let told: Vec<String> = faults.chain(run.consequences.iter().cloned()).collect();
+        // All that runs on a host has the same evidence.
+        let of_host = run.faults.iter().find(|fault| fault.kind.hits_a_machine());
+        let evidence = of_host.and_then(|fault| fault.evidence.clone());
+        let told: Vec<String> = faults
+            .chain(evidence)
+            .chain(run.consequences.iter().cloned())
+            .collect();
         let _ = writeln!(
             text,
             "- {} run {}: {}",

@@ -218,6 +218,18 @@ fn marks(run: &DrillRun, place: impl Fn(u64) -> f64) -> Vec<Mark> {
             });
         }
     }
+    let mended = run
+        .faults
+        .iter()
+        .find(|fault| fault.kind.mends() && fault.kind.hits_a_machine());
+    if let Some(mended) = mended {
+        let after = show(Figure::Detected, mended.at.saturating_sub(fault));
+        marks.push(Mark {
+            at: rounded(place(mended.at).min(100.0)),
+            label: format!("mended {after}"),
+            class: "mark",
+        });
+    }
     marks
 }
 

@@ -116,7 +116,11 @@ impl Outages {
             .map_err(|error| format!("failed to note how {} is mended: {error}", machine.name))?;
         run(take, &self.beside).await?;
         if machine.within(GONE, false).await {
-            Ok(format!("{} takes no connection any more", machine.door))
+            let mut evidence = format!("{} takes no connection any more", machine.door);
+            if let Some(about) = &machine.faults.about {
+                evidence = format!("{evidence}; {about}");
+            }
+            Ok(evidence)
         } else {
             Err(format!("{} still takes connections", machine.door))
         }
