@@ -87,6 +87,9 @@ wrong_places() {
     step "and nothing that only follows from it" fails told 'does not reach server'
     free server 6443
     free agent 30443
+    step "a run that tries the ways between hosts" up_until on server 'ss -Hlntp | grep -q systemd-socket'
+    step "and is killed" kill -9 "$upping"
+    step "is in nobody's way" shop_ends 4 plan
     full agent /usr/local/bin 20
     step "a disk without room" says_why 3 'agent: /usr/local/bin has 20 MiB free, and [0-9]+ are needed' 'free some space' up
     empty agent /usr/local/bin

@@ -55,7 +55,12 @@ say route "$(ip -o route show default 2>/dev/null | head -n 1)"
 ip -o addr show scope global 2>/dev/null | while read -r _ device _ address _; do say address "$device $address"; done
 if command -v ss >/dev/null 2>&1; then
   ss -H -lntup 2>/dev/null | while read -r kind _ _ _ local _ process; do
-    say listen "$kind $local $(printf '%s' "$process" | sed -n 's/^users:(("\([^"]*\)",pid=\([0-9]*\).*/\2 \1/p')"
+    holder=$(printf '%s' "$process" | sed -n 's/^users:(("\([^"]*\)",pid=\([0-9]*\).*/\2 \1/p')
+    # What a run that was killed left of trying the ways between hosts is nobody's, and ends by itself.
+    case $holder in *systemd-socket*)
+      ! tr '\0' '\n' 2>/dev/null < "/proc/${holder%% *}/environ" | grep -qx SHOPCTL_LINKS=1 || continue
+    esac
+    say listen "$kind $local $holder"
   done
 else
   say listen unknown

@@ -50,6 +50,8 @@ turns=0
 while [ -n "$(ls -d /run/shopctl-links.* 2>/dev/null)" ] && [ "$turns" -lt 20 ]; do sleep 0.1; turns=$((turns + 1)); done
 rm -rf /run/shopctl-links.*
 mkdir -p "$dir"
+# By this they are known as ours.
+export SHOPCTL_LINKS=1
 pids=
 for port; do
   number=${port#*:}
