@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,6 +18,9 @@ const CUT: i32 = 65;
 const OTHER: i32 = 67;
 /// How often a cut connection is made again for one file, if nothing more arrives meanwhile.
 const PATIENCE: u32 = 4;
+/// How long a host whose connection was cut may be out of reach, and how often it is tried.
+const OUT_OF_REACH: Duration = Duration::from_secs(20);
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// No file takes longer than this.
 const DEADLINE: Duration = Duration::from_hours(1);
 /// How often progress is told.
@@ -51,10 +54,12 @@ pub async fn push_file(
         })?
         .len();
     let (mut failures, mut furthest, mut sent, mut wrong) = (0, 0, false, false);
+    let mut cut: Option<Instant> = None;
     loop {
         let lost = match begin(host, push, size).await {
             Ok(None) => return Ok(sent),
             Ok(Some(there)) => {
+                cut = None;
                 if there > furthest {
                     (failures, furthest) = (0, there);
                 }
@@ -71,13 +76,16 @@ pub async fn push_file(
                 }
             }
             Err(error) if error.is_lost() => error,
-            Err(HostError::Unreachable { .. }) if failures > 0 && failures < PATIENCE => {
-                failures += 1;
-                tokio::time::sleep(Duration::from_secs(1 << failures.min(3))).await;
+            Err(HostError::Unreachable { .. })
+                if cut.is_some_and(|cut| cut.elapsed() < OUT_OF_REACH) =>
+            {
+                observer.waiting(push.step, format!("{} to be reached again", host.name()));
+                tokio::time::sleep(TRY_AGAIN).await;
                 continue;
             }
             Err(error) => return Err(error),
         };
+        cut.get_or_insert_with(Instant::now);
         failures += 1;
         if failures > PATIENCE {
             return Err(lost);
