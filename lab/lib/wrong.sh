@@ -9,6 +9,9 @@ says_why() { within "${patience:-30}" shop_ends "$1" "${@:4}" && told "^(error| 
 # Who sits at a terminal would be asked for a password.
 without_terminal() { local alone="setsid --wait"; "$@"; }
 
+# agent_with FIELD: the agent has this field besides, until `original`.
+agent_with() { variant "s|^    role: agent\$|&\n    $1|"; }
+
 # own_template PATH SED-EXPRESSION…: in the folder from which `apart` runs a command, this template is another one.
 own_template() {
     mkdir -p "$work/own/templates/$(dirname "$1")"
@@ -59,11 +62,11 @@ wrong_ways() {
     quietly "$hosts" freeze "$lab/agent"
     step "a host that hangs" says_why 3 "failed to reach agent at $agent" "see whether the machine is up" up
     quietly "$hosts" thaw "$lab/agent"
-    variant 's/role: agent,/role: agent, user: nobody-such,/'
+    agent_with 'user: nobody-such'
     step "a user that is not there" says_why 3 'failed to log in to agent as nobody-such: .*Permission denied' "nobody-such's authorized_keys" up
-    variant 's/role: agent,/role: agent, user: guest,/'
+    agent_with 'user: guest'
     step "a user without sudo" without_terminal says_why 3 'failed to become root on agent: .*guest' 'guest may use sudo' up
-    variant 's/role: agent,/role: agent, user: clerk,/'
+    agent_with 'user: clerk'
     step "sudo with a password that nobody gave" without_terminal says_why 3 'failed to become root on agent: sudo asks clerk' 'SHOPCTL_SUDO_PASSWORD' up
     SHOPCTL_SUDO_PASSWORD=wrong step "a wrong password for sudo" says_why 3 'failed to become root on agent: .*clerk' 'password is right' up
     step "which is in no answer" fails grep -q 'wrong$' "$said"
@@ -73,7 +76,7 @@ wrong_ways() {
     step "a changed host key" says_why 3 "failed to trust agent: $agent shows another host key.*nothing was sent" 'ssh-keygen -R' up
     step "with the command that forgets the old one" quietly bash -c "$(grep -o 'ssh-keygen -R [^`]*' "$said" | head -n 1)"
     step "after which it goes on" shop_ends 4 plan
-    variant "s|role: agent,|role: agent, fingerprints: [\"SHA256:$(printf '%043d' 0)\"],|"
+    agent_with "fingerprints: [\"SHA256:$(printf '%043d' 0)\"]"
     step "a key that is none of the fingerprints" says_why 3 "failed to trust agent: $agent shows the host key SHA256:" 'ssh-keygen -lf' up
     original
 }
@@ -162,7 +165,7 @@ cut_uploads() {
     step "goes on from what arrived" wait_for 30 sent 30
     step "and says so" told 'on agent: the connection was cut.*goes on from what arrived'
     quietly "$hosts" unplug "$lab/agent"
-    step "one whose cable is pulled gives up within 90 s" within 90 ends_with 1
+    step "one whose cable is pulled gives up within 60 s" within 60 ends_with 1
     step "says what was sent where" told '^error: failed to (reach agent at|put /usr/local/bin/k3s on agent)'
     step "and what to do" told '^hint: see whether'
     quietly "$hosts" plug "$lab/agent"
