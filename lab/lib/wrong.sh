@@ -208,5 +208,6 @@ wrong_later() {
     step "the port of a k3s that has ended" says_why 3 'server: port 6443/tcp.* is taken by systemd-socket' 'stop it' up
     free server 6443
     step "the next up starts it again" shop up
-    step "and the shop serves" is_proved_again
+    # A node whose kubelet comes back is not ready for a moment, nor are its pods.
+    step "and the shop serves" wait_for 60 is_proved_again
 }
