@@ -281,6 +281,8 @@ struct Restart {
     noticed: Micros,
     /// For a pod.
     pod: Micros,
+    /// Because it is far away.
+    delay: Micros,
 }
 
 impl Restart {
@@ -292,19 +294,24 @@ impl Restart {
     ) -> Self {
         let noticed = Replaced::of(catalogue, component, target)
             .map_or(0, |replaced| replaced.latest.as_micros());
+        let in_cluster = |duration: crate::value::Duration| match target {
+            Target::Local => 0,
+            Target::K3s => duration.milliseconds().saturating_mul(1000),
+        };
         Self {
             noticed: Micros::try_from(noticed).unwrap_or(Micros::MAX),
-            pod: match target {
-                Target::Local => 0,
-                Target::K3s => limits.pod_restart.milliseconds().saturating_mul(1000),
-            },
+            pod: in_cluster(limits.pod_restart),
+            delay: in_cluster(limits.cluster_delay),
         }
     }
 }
 
 fn limits(scenario: DrillScenario, limits: &DrillObjectives, restart: &Restart) -> Vec<Objective> {
     use DrillScenario as S;
-    let micros = |duration: crate::value::Duration| duration.milliseconds().saturating_mul(1000);
+    let micros = |duration: crate::value::Duration| {
+        let micros = duration.milliseconds().saturating_mul(1000);
+        micros.saturating_add(restart.delay)
+    };
     let at_most = |figure, limit| Objective {
         figure,
         limit,

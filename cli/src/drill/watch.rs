@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
@@ -38,7 +39,11 @@ pub(super) async fn instances(ground: &dyn Ground, journal: &Journal) {
 }
 
 /// Writes down what the Sentinels agree on whenever that changes. Each is asked for itself: one that hangs holds up nobody.
-pub(super) async fn sentinels(redis: &RedisAccess, journal: &Journal) {
+pub(super) async fn sentinels(
+    redis: &RedisAccess,
+    named: &watch::Sender<Option<String>>,
+    journal: &Journal,
+) {
     let all = redis.sentinels();
     let heard: Mutex<(Vec<Option<SentinelView>>, Option<Seen>)> =
         Mutex::new((vec![None; all.len()], None));
@@ -54,6 +59,9 @@ pub(super) async fn sentinels(redis: &RedisAccess, journal: &Journal) {
             let seen = agreement(&answering, all.len());
             if heard.1.as_ref() != Some(&seen) {
                 heard.1 = Some(seen.clone());
+                if let Seen::Redis { master, .. } = &seen {
+                    named.send_replace(master.clone());
+                }
                 journal.see(seen);
             }
         }
@@ -82,35 +90,35 @@ fn agreement(views: &[SentinelView], sentinels: usize) -> Seen {
     }
 }
 
-/// Writes to whom the Sentinels call master, as a service would, and writes down when that begins or ceases to work.
-pub(super) async fn redis_writes(redis: &RedisAccess, journal: &Journal) {
-    let mut sentinel = KeptConnection::default();
-    let mut server = KeptConnection::default();
+/// Writes to whom the Sentinels call master, as a service would, and writes down when that begins or ceases to work. A
+/// write to one that is master no more is given up: how long a dead one keeps its clients waiting is nobody's measure.
+pub(super) async fn redis_writes(
+    redis: &RedisAccess,
+    mut master: watch::Receiver<Option<String>>,
+    journal: &Journal,
+) {
+    let mut servers: BTreeMap<&String, KeptConnection> = BTreeMap::new();
+    for server in redis.servers() {
+        let mut kept = KeptConnection::default();
+        // To connect takes its time where the way is long; the one that is promoted is known then.
+        redis.know(server, &mut kept).await;
+        servers.insert(server, kept);
+    }
     let mut known = None;
-    let mut next = 0;
-    let mut master = None;
     let mut ticks = every(WRITE_EVERY);
     loop {
         ticks.tick().await;
-        if master.is_none()
-            && let Some(address) = redis.sentinels().get(next)
-        {
-            master = redis
-                .view(address, &mut sentinel)
-                .await
-                .map(|view| view.master);
-            if master.is_none() {
-                next = (next + 1) % redis.sentinels().len();
-            }
-        }
+        let named = master.borrow_and_update().clone();
         // Whether a master nobody names takes writes is not known.
-        let Some(address) = &master else {
+        let Some((address, server)) =
+            named.and_then(|named| Some((named.clone(), servers.get_mut(&named)?)))
+        else {
             continue;
         };
-        let writable = redis.takes_write(address, &mut server).await;
-        if !writable {
-            master = None;
-        }
+        let writable = tokio::select! {
+            writable = redis.takes_write(&address, server) => writable,
+            _ = master.wait_for(|now| now.as_ref().is_some_and(|now| *now != address)) => continue,
+        };
         if known != Some(writable) {
             known = Some(writable);
             journal.see(Seen::RedisWritable { writable });
@@ -181,10 +189,11 @@ impl Watching {
         let (one, two) = (redis.clone(), redis.clone());
         let journals: [Arc<Journal>; 4] = std::array::from_fn(|_| Arc::clone(journal));
         let [first, second, third, fourth] = journals;
+        let (named, master) = watch::channel(None);
         Self(vec![
             tokio::spawn(async move { instances(&*ground, &first).await }),
-            tokio::spawn(async move { sentinels(&one, &second).await }),
-            tokio::spawn(async move { redis_writes(&two, &third).await }),
+            tokio::spawn(async move { sentinels(&one, &named, &second).await }),
+            tokio::spawn(async move { redis_writes(&two, master, &third).await }),
             tokio::spawn(async move { books(&auditor, &tag, &products, &fourth).await }),
         ])
     }

@@ -249,6 +249,9 @@ pub struct DrillObjectives {
     pub postgres_back: Duration,
     /// What Kubernetes may take besides to start a pod again, until its probes let requests in. Only with `target: k3s`.
     pub pod_restart: Duration,
+    /// What is added to every limit of time besides, because orders reach a host later and what happens there is seen
+    /// later. Only with `target: k3s`.
+    pub cluster_delay: Duration,
     /// The longest time without an acknowledged order while a Redis process is away.
     pub redis_order_gap: Duration,
     /// The longest time without an acknowledged order while one of a service's replicas is away.
@@ -261,6 +264,7 @@ impl Default for DrillObjectives {
             redis_writable: Duration::from_milliseconds(2_700),
             postgres_back: Duration::from_seconds(5),
             pod_restart: Duration::from_seconds(15),
+            cluster_delay: Duration::from_milliseconds(500),
             redis_order_gap: Duration::from_milliseconds(500),
             service_order_gap: Duration::from_seconds(1),
         }

@@ -167,6 +167,12 @@ impl RedisAccess {
         })
     }
 
+    /// Connects to a server, so that the next question need not.
+    pub async fn know(&self, server: &str, kept: &mut KeptConnection) {
+        // One that is not there is tried again with the next question.
+        let _ = self.query(server, kept, &cmd("ROLE")).await;
+    }
+
     /// Whether a server takes a write, acknowledged in time.
     pub async fn takes_write(&self, server: &str, kept: &mut KeptConnection) -> bool {
         let mut write = cmd("SET");
