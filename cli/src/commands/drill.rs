@@ -144,7 +144,7 @@ impl Drilling<'_> {
 
 /// Takes the lock of everything that changes the shop: two drills would break each other's shop, an `up` would mend what is
 /// being broken, and healing would remove the data of a drill that runs.
-async fn alone(
+pub(super) async fn alone(
     folder: &LocalFolder,
     command: &str,
     observer: &dyn Observer,
@@ -161,7 +161,7 @@ async fn alone(
 }
 
 /// What a user is told after the second Ctrl-C.
-pub(super) fn given_up() -> Failure {
+fn given_up() -> Failure {
     Failure::new("failed to end the drill: given up at the second Ctrl-C")
         .hint("what was stopped goes on; `shopctl failover-drill --heal` waits until the shop is whole and removes the test data")
         .exit(ExitCode::Unknown)

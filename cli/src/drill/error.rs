@@ -91,6 +91,7 @@ impl DrillError {
                 | Self::History(_)
                 | Self::Supervisor(_)
                 | Self::Cluster(_)
+                | Self::Broken(_)
         )
     }
 

@@ -72,6 +72,14 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// From here on all has to be as well as before the fault once more.
+    pub(super) fn judge_again_from(&mut self, at: Micros) -> Result<(), HistoryError> {
+        self.history()?;
+        self.steady_since = None;
+        self.not_steady_until = p99_before(&self.history).map(|before| (at, before));
+        Ok(())
+    }
+
     /// What a person wants to see meanwhile: orders a second now, what failed and the longest gap since the fault.
     pub(super) fn in_short(&mut self) -> Result<String, HistoryError> {
         self.history()?;

@@ -95,11 +95,15 @@ impl Drill<'_> {
             )
         };
         whole().await?;
-        let prepared = series.ground.prepare().await?;
-        if !prepared.is_empty() {
+        let mut prepared = Vec::new();
+        loop {
+            let done = series.ground.prepare().await?;
+            if done.is_empty() {
+                return Ok(prepared);
+            }
+            prepared.extend(done);
             whole().await?;
         }
-        Ok(prepared)
     }
 
     /// Removes what the drill made. Of one that did not come to its end orders may still be under way, in a process that
@@ -303,9 +307,9 @@ impl Drill<'_> {
         // What is still broken is mended here, at the latest.
         let mended = self.mend(&mut breakage).await;
         drop(breakage);
+        mended?;
         let interrupted = outcome.is_none();
         outcome.transpose()?;
-        mended?;
         if interrupted {
             self.series
                 .observer
@@ -354,6 +358,14 @@ impl Drill<'_> {
         if let Some(lasts) = plan.lasts {
             self.outage(lasts, &mut progress).await?;
             self.mend(breakage).await?;
+            // Its return is part of the drill: it is met by customers, and whatever was seen before does not count.
+            let (ground, redis) = (&*self.series.ground, self.series.redis);
+            let whole =
+                until_whole(ground, redis, self.series.observer, self.series.interrupt).await;
+            if let Err(error) = whole {
+                self.series.observer.note(error.to_string());
+            }
+            progress.judge_again_from(journal.now())?;
         }
         self.recovery(&mut progress, breakage, self.deadline(plan))
             .await

@@ -117,7 +117,8 @@ pub(super) async fn redis_writes(
         };
         let writable = tokio::select! {
             writable = redis.takes_write(&address, server) => writable,
-            _ = master.wait_for(|now| now.as_ref().is_some_and(|now| *now != address)) => continue,
+            // It was not answered until another one led.
+            _ = master.wait_for(|now| now.as_ref().is_some_and(|now| *now != address)) => false,
         };
         if known != Some(writable) {
             known = Some(writable);

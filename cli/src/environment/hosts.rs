@@ -51,7 +51,8 @@ pub struct Host {
 }
 
 /// Commands of this machine that break a host for a drill and mend it: of a power strip, a management board, a switch.
-/// Each is a program with its arguments, run in the folder of the environment file.
+/// Each is a program with its arguments, run in the folder of the environment file; a password belongs into a file that the
+/// program reads.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HostFaults {

@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::site::{Site, Visit};
 use super::{Session, failure};
 use crate::args::DrillArgs;
 use crate::bootstrap::{BootstrapError, host_specs};
 use crate::cluster::Cluster;
-use crate::commands::drill::{Drilling, drill_failure, given_up, tell_healed};
+use crate::commands::drill::{Drilling, alone, drill_failure, tell_healed};
 use crate::commands::{Context, block_on_interruptible};
 use crate::drill::ground::{ClusterGround, ClusterGrounds, Ground};
 use crate::drill::heal;
@@ -19,7 +20,10 @@ use crate::host::{Connecting, Host, SshFolder, connect_all};
 use crate::project::Loaded;
 use crate::shop::RedisAccess;
 use crate::target::k3s::{K3sError, NAMESPACE, Outages, PodTunnel};
-use crate::ui::Failure;
+use crate::ui::{ExitCode, Failure};
+
+/// How long the database may take to be back with its host.
+const UNTIL_BACK: Duration = Duration::from_mins(4);
 
 /// Breaks the shop on purpose, or undoes what a killed drill left.
 pub(in crate::commands) fn drill(
@@ -38,9 +42,16 @@ pub(in crate::commands) fn drill(
                 "failover-drill"
             },
             refuse: true,
+            patience: if args.heal {
+                UNTIL_BACK
+            } else {
+                Duration::ZERO
+            },
             observer: &*observer,
             interrupt: &interrupt,
         };
+        // An `up` from this machine would mend what is being broken, before it asks for the lease.
+        let _lock = alone(&session.folder, visit.command, &*observer, &interrupt).await?;
         let outages = Outages::new(&session.beside, session.folder.state_dir());
         // Whoever is without power cannot be asked for anything.
         if args.heal {
@@ -90,6 +101,16 @@ pub(in crate::commands) fn drill(
         .await
     };
     block_on_interruptible(work, given_up)
+}
+
+/// What a user is told after the second Ctrl-C.
+fn given_up() -> Failure {
+    Failure::new("failed to end the drill: given up at the second Ctrl-C")
+        .hint(
+            "Kubernetes replaces what hangs; `shopctl failover-drill --heal` gives a host its power and network again, waits \
+             until the shop is whole and removes the test data",
+        )
+        .exit(ExitCode::Unknown)
 }
 
 /// Gives hosts back what a drill took from them that was killed.

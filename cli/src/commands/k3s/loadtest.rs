@@ -1,5 +1,7 @@
 //! Loads a shop on a cluster: k6 on this machine, through the ingress on a node.
 
+use std::time::Duration;
+
 use super::Session;
 use super::site::{Site, Visit};
 use crate::commands::loadtest::measure;
@@ -24,6 +26,7 @@ pub(in crate::commands) fn loadtest(
         let visit = Visit {
             command: "loadtest",
             refuse: true,
+            patience: Duration::ZERO,
             observer: &*observer,
             interrupt: &interrupt,
         };

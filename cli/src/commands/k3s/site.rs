@@ -1,6 +1,10 @@
 //! A shop on a cluster that is to be proved: its lease, so that nobody changes it meanwhile, its secrets, its way in and
 //! its books.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
+
 use super::{Session, failure};
 use crate::cluster::{Cluster, Lease, LeaseRequest};
 use crate::event::Observer;
@@ -11,12 +15,16 @@ use crate::shop::{Auditor, Shop};
 use crate::target::k3s::{Books, Entrance, K3sError, NAMESPACE, load_cluster_secrets};
 use crate::ui::Failure;
 
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
 /// Who wants to prove a shop.
 pub(super) struct Visit<'a> {
     /// The command.
     pub(super) command: &'a str,
     /// Fail at once if somebody else is at work.
     pub(super) refuse: bool,
+    /// How long the database may take to be there: it may come back with its host.
+    pub(super) patience: Duration,
     pub(super) observer: &'a dyn Observer,
     pub(super) interrupt: &'a Interrupt,
 }
@@ -51,15 +59,22 @@ impl Site {
             .await
             .map_err(told)?;
         let outcome = async {
-            let site = Self::open(session, cluster).await?;
+            let site = Self::open(session, visit, cluster).await?;
             work(&site).await
         }
         .await;
-        lease.release().await.map_err(told)?;
-        outcome
+        let released = lease.release().await.map_err(told);
+        // What went wrong before is what has to be known.
+        let done = outcome?;
+        released?;
+        Ok(done)
     }
 
-    async fn open(session: &Session<'_>, cluster: Cluster) -> Result<Self, Failure> {
+    async fn open(
+        session: &Session<'_>,
+        visit: &Visit<'_>,
+        cluster: Cluster,
+    ) -> Result<Self, Failure> {
         let environment = session.environment();
         let secrets = load_cluster_secrets(
             Some(&cluster),
@@ -75,7 +90,16 @@ impl Site {
         let entrance = Entrance::find(&cluster, environment)
             .await
             .map_err(failure)?;
-        let books = Books::open(&cluster).await.map_err(failure)?;
+        let deadline = Instant::now() + visit.patience;
+        let books = loop {
+            match Books::open(&cluster).await {
+                Ok(books) => break books,
+                Err(_) if Instant::now() < deadline && !visit.interrupt.is_pressed() => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(error) => return Err(failure(error)),
+            }
+        };
         Ok(Self {
             shop: Shop::behind(&entrance.host, entrance.address, &secrets.set),
             auditor: Auditor::new(environment, &secrets.set)?.on_port(books.port()),

@@ -1,5 +1,7 @@
 //! Proves that a shop on a cluster works: through its ingress, with the books read in Postgres itself.
 
+use std::time::Duration;
+
 use super::site::{Site, Visit};
 use super::{Session, failure};
 use crate::args::SmokeArgs;
@@ -39,6 +41,7 @@ async fn test(
     let visit = Visit {
         command: "smoke",
         refuse: args.no_wait,
+        patience: Duration::ZERO,
         observer: &*observer,
         interrupt: &interrupt,
     };

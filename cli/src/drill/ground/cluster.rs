@@ -29,6 +29,8 @@ const PATIENCE: Duration = Duration::from_mins(4);
 const UNTIL_TOLD: Duration = Duration::from_secs(5);
 /// How long pods that are made anew may take to be gone.
 const UNTIL_NEW: Duration = Duration::from_mins(1);
+/// After so long without an end the kubelet starts a container at once again.
+const FORGIVEN: Duration = Duration::from_mins(10);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The pods of a cluster and its machines.
@@ -211,12 +213,16 @@ impl Ground for ClusterGround {
     }
 
     /// A container that ended lately is started again only after a pause, which doubles each time: the next drill would
-    /// measure how often there was one before. A new pod is started at once.
+    /// measure how often there was one before. A new pod is started at once. One pod at a time.
     fn prepare(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
         Box::pin(async {
             let mut told = Vec::new();
             for one in self.pods() {
-                let Some(pod) = one.pod.as_ref().filter(|_| one.was_restarted()) else {
+                let Some(pod) = one
+                    .pod
+                    .as_ref()
+                    .filter(|_| one.was_restarted_since(FORGIVEN))
+                else {
                     continue;
                 };
                 self.cluster.delete(pod).await?;
@@ -236,6 +242,7 @@ impl Ground for ClusterGround {
                 {
                     sleep(LOOK_EVERY).await;
                 }
+                break;
             }
             Ok(told)
         })
@@ -405,12 +412,11 @@ impl Victim for PodVictim {
                     evidence: deleted.unwrap_or_else(|reason| reason),
                 };
             };
+            // Whoever gives up now has to let it go on all the same.
+            self.is_stopped |= blow == Blow::Stop;
             let seen = container.strike(blow).await;
             let took = clock().saturating_sub(at) / 1_000;
-            self.is_stopped = match blow {
-                Blow::Stop => seen.confirmed,
-                _ => self.is_stopped && !seen.confirmed,
-            };
+            self.is_stopped &= blow == Blow::Stop || !seen.confirmed;
             if blow != Blow::Kill {
                 self.others = seen.others;
             }

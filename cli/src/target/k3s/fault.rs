@@ -153,8 +153,9 @@ impl Container {
         let mut count = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let (others, stopped): (u32, u32) = (count(), count());
         if state == "gone" {
+            // Whoever was replaced meanwhile does not hang any more.
             return BlowSeen {
-                confirmed: false,
+                confirmed: blow == Blow::Continue,
                 evidence: "the process had ended before".to_owned(),
                 others,
             };

@@ -5,8 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::cluster::{Readiness, label, list, number, readiness, text};
 
@@ -49,11 +52,13 @@ impl PodInstance {
         list(self.pod.as_ref()?, "/status/containerStatuses").first()
     }
 
-    /// Whether its container was started again within this pod.
-    pub fn was_restarted(&self) -> bool {
-        self.status()
-            .and_then(|status| number(status, "/restartCount"))
-            .is_some_and(|count| count > 0)
+    /// Whether a container of this pod has ended within the last time.
+    pub fn was_restarted_since(&self, time: Duration) -> bool {
+        let ended = self
+            .status()
+            .and_then(|status| text(status, "/lastState/terminated/finishedAt"))
+            .and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
+        ended.is_some_and(|ended| OffsetDateTime::now_utc() - ended < time)
     }
 }
 
@@ -310,7 +315,8 @@ mod tests {
         slots.instances(&shared(&[redis.clone()]), |_| 1);
         assert_eq!(slots.instances(&[], |_| 1)[0].state, "gone");
         redis["status"]["containerStatuses"][0] = json!({"containerID": "containerd://c2", "restartCount": 1,
-            "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "Error"}}});
+            "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "Error",
+                "finishedAt": OffsetDateTime::now_utc().format(&Rfc3339).unwrap()}}});
         let seen = &slots.instances(&shared(&[redis]), |_| 1)[0];
         assert_eq!(
             (seen.process.as_deref(), seen.replaced),
@@ -320,7 +326,8 @@ mod tests {
             seen.last_exit.as_deref(),
             Some("its last container ended with exit code 137")
         );
-        assert!(seen.was_restarted());
+        assert!(seen.was_restarted_since(Duration::from_mins(1)));
+        assert!(!seen.was_restarted_since(Duration::ZERO));
     }
 
     #[test]

@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
@@ -16,9 +18,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::environment::{Environment, HostFaults};
 
 /// How long a command may take.
-const COMMAND: Duration = Duration::from_mins(1);
+const COMMAND: Duration = Duration::from_mins(3);
 /// How long a machine may take to be gone once its command has ended, and how long to be back.
-const GONE: Duration = Duration::from_secs(5);
+const GONE: Duration = Duration::from_secs(20);
+/// So many tries in a row without an answer mean that it is gone: one may be lost.
+const MISSES: u32 = 3;
 const BACK: Duration = Duration::from_mins(5);
 /// How long a machine may take to answer before it counts as silent.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -40,6 +44,14 @@ pub enum Taken {
 pub struct Outages {
     beside: PathBuf,
     note: PathBuf,
+}
+
+/// What has to be done for a machine that was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Owed {
+    give: Vec<String>,
+    door: String,
 }
 
 /// A machine that can be broken.
@@ -70,25 +82,37 @@ impl Machine {
             faults,
         })
     }
+}
 
-    /// Whether its sshd takes connections.
-    async fn answers(&self) -> bool {
-        matches!(
-            timeout(ANSWER, TcpStream::connect(&self.door)).await,
-            Ok(Ok(_))
-        )
-    }
+/// Whether an sshd takes connections.
+async fn answers(door: &str) -> bool {
+    matches!(timeout(ANSWER, TcpStream::connect(door)).await, Ok(Ok(_)))
+}
 
-    async fn within(&self, patience: Duration, answers: bool) -> bool {
-        let deadline = Instant::now() + patience;
-        while self.answers().await != answers {
-            if Instant::now() >= deadline {
-                return false;
-            }
-            sleep(LOOK_EVERY).await;
+/// Whether it does not take any more, before the time is up.
+async fn is_gone(door: &str) -> bool {
+    let deadline = Instant::now() + GONE;
+    let mut misses = 0;
+    while misses < MISSES {
+        if Instant::now() >= deadline {
+            return false;
         }
-        true
+        misses = if answers(door).await { 0 } else { misses + 1 };
+        sleep(LOOK_EVERY).await;
     }
+    true
+}
+
+/// Whether it takes them again, before the time is up.
+async fn is_back(door: &str) -> bool {
+    let deadline = Instant::now() + BACK;
+    while !answers(door).await {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    true
 }
 
 fn commands(faults: &HostFaults, taken: Taken) -> (&[String], &[String]) {
@@ -110,85 +134,136 @@ impl Outages {
     /// Takes it from a machine. Says how it is known that it is gone, or why it is not.
     pub async fn take(&self, machine: &Machine, taken: Taken) -> Result<String, String> {
         let (take, give) = commands(&machine.faults, taken);
-        let mut noted = self.noted();
-        noted.insert(machine.name.clone(), give.to_vec());
-        self.keep(&noted)
-            .map_err(|error| format!("failed to note how {} is mended: {error}", machine.name))?;
-        run(take, &self.beside).await?;
-        if machine.within(GONE, false).await {
-            let mut evidence = format!("{} takes no connection any more", machine.door);
-            if let Some(about) = &machine.faults.about {
-                evidence = format!("{evidence}; {about}");
-            }
-            Ok(evidence)
-        } else {
-            Err(format!("{} still takes connections", machine.door))
+        let door = &machine.door;
+        if !answers(door).await {
+            return Err(format!("{door} took no connection before"));
         }
+        let mut noted = self.noted()?;
+        let owed = Owed {
+            give: give.to_vec(),
+            door: door.clone(),
+        };
+        noted.insert(machine.name.clone(), owed);
+        self.keep(&noted)?;
+        run(take, &self.beside).await?;
+        if !is_gone(door).await {
+            return Err(format!("{door} still takes connections"));
+        }
+        let mut evidence = format!("{door} takes no connection any more");
+        if let Some(about) = &machine.faults.about {
+            evidence = format!("{evidence}; {about}");
+        }
+        Ok(evidence)
     }
 
     /// Gives it back. Says how it is known that the machine is back, or why it is not.
     pub async fn give_back(&self, machine: &Machine, taken: Taken) -> Result<String, String> {
         let (_, give) = commands(&machine.faults, taken);
-        self.give(&machine.name, give).await?;
-        if machine.within(BACK, true).await {
-            Ok(format!("{} takes connections again", machine.door))
-        } else {
-            Err(format!("{} takes no connections", machine.door))
-        }
+        let owed = Owed {
+            give: give.to_vec(),
+            door: machine.door.clone(),
+        };
+        self.give(&machine.name, &owed).await?;
+        Ok(format!("{} takes connections again", machine.door))
     }
 
-    /// Gives back what a run took that was killed. Gives the machines' names.
+    /// Gives back what a run took that was killed. Gives the machines' names. One that cannot be mended holds up no other.
     pub async fn give_back_all(&self) -> Result<Vec<String>, String> {
         let mut mended = Vec::new();
-        for (name, give) in self.noted() {
-            self.give(&name, &give).await?;
-            mended.push(name);
+        let mut failed = Vec::new();
+        for (name, owed) in self.noted()? {
+            match self.give(&name, &owed).await {
+                Ok(()) => mended.push(name),
+                Err(reason) => failed.push(format!("{name}: {reason}")),
+            }
         }
-        Ok(mended)
+        if failed.is_empty() {
+            Ok(mended)
+        } else {
+            Err(failed.join("; "))
+        }
     }
 
-    async fn give(&self, name: &str, give: &[String]) -> Result<(), String> {
-        run(give, &self.beside).await?;
-        let mut noted = self.noted();
+    /// It stays noted until the machine is back.
+    async fn give(&self, name: &str, owed: &Owed) -> Result<(), String> {
+        // A command that has nothing to do may say so by failing: what counts is the machine.
+        let ran = run(&owed.give, &self.beside).await;
+        let back = match &ran {
+            Ok(()) => is_back(&owed.door).await,
+            Err(_) => answers(&owed.door).await,
+        };
+        if !back {
+            return Err(ran
+                .err()
+                .unwrap_or_else(|| format!("{} takes no connections", owed.door)));
+        }
+        let mut noted = self.noted()?;
         noted.remove(name);
         self.keep(&noted)
-            .map_err(|error| format!("failed to note that {name} was mended: {error}"))
     }
 
-    /// By machine, the command that mends it.
-    fn noted(&self) -> BTreeMap<String, Vec<String>> {
-        fs::read(&self.note)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
+    /// By machine, what mends it.
+    fn noted(&self) -> Result<BTreeMap<String, Owed>, String> {
+        let unreadable = |reason: String| {
+            format!(
+                "failed to read {}, where it stands which hosts have to be mended: {reason}",
+                self.note.display()
+            )
+        };
+        match fs::read(&self.note) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(unreadable(error.to_string())),
+        }
     }
 
-    fn keep(&self, noted: &BTreeMap<String, Vec<String>>) -> io::Result<()> {
-        if noted.is_empty() {
-            return match fs::remove_file(&self.note) {
+    fn keep(&self, noted: &BTreeMap<String, Owed>) -> Result<(), String> {
+        let kept = if noted.is_empty() {
+            match fs::remove_file(&self.note) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => Ok(()),
-            };
-        }
+            }
+        } else {
+            self.write(noted)
+        };
+        kept.map_err(|error| {
+            format!(
+                "failed to note in {} which hosts have to be mended: {error}",
+                self.note.display()
+            )
+        })
+    }
+
+    fn write(&self, noted: &BTreeMap<String, Owed>) -> io::Result<()> {
         let new = self.note.with_extension("new");
-        fs::write(&new, serde_json::to_vec(noted).map_err(io::Error::from)?)?;
+        let bytes = serde_json::to_vec(noted).map_err(io::Error::from)?;
+        let _ = fs::remove_file(&new);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
         fs::rename(&new, &self.note)
     }
 }
 
 async fn run(argv: &[String], folder: &Path) -> Result<(), String> {
-    let line = argv.join(" ");
-    let failed = |reason: String| format!("failed to run `{line}`: {reason}");
     let (program, arguments) = argv
         .split_first()
-        .ok_or_else(|| failed("it is empty".to_owned()))?;
+        .ok_or_else(|| "failed to run an empty command".to_owned())?;
+    // Its arguments may be nobody's business, and this may be published.
+    let failed = |reason: String| format!("failed to run `{program} …`: {reason}");
     // A path with a folder in it is seen from the environment file; a bare name is searched for.
-    let program = if program.contains('/') {
+    let path = if program.contains('/') {
         folder.join(program)
     } else {
         PathBuf::from(program)
     };
-    let child = Command::new(program)
+    let child = Command::new(path)
         .args(arguments)
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -221,29 +296,62 @@ mod tests {
         line.split(' ').map(str::to_owned).collect()
     }
 
-    #[tokio::test]
-    async fn what_was_taken_is_noted_until_it_was_given_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let machine = Machine {
+    /// A machine whose sshd is a listener of this test, and that is broken by nothing.
+    fn machine(door: &str, power_on: &str) -> Machine {
+        Machine {
             name: "agent".to_owned(),
             faults: HostFaults {
                 power_off: words("true"),
-                power_on: words("touch back"),
+                power_on: words(power_on),
                 ..HostFaults::default()
             },
-            door: listener.local_addr().unwrap().to_string(),
-        };
+            door: door.to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_noted_until_the_machine_is_back() {
+        let folder = tempfile::tempdir().unwrap();
         let outages = Outages::new(folder.path(), folder.path());
-        let refused = outages.take(&machine, Taken::Power).await.unwrap_err();
-        assert!(refused.contains("still takes connections"), "{refused}");
-        assert_eq!(outages.noted()["agent"], ["touch", "back"]);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let door = listener.local_addr().unwrap().to_string();
+        let taking = {
+            let (outages, machine) = (outages.clone(), machine(&door, "touch back"));
+            tokio::spawn(async move { outages.take(&machine, Taken::Power).await })
+        };
+        // It is there when it is asked before, and gone after that.
+        listener.accept().await.unwrap();
+        drop(listener);
+        let seen = taking.await.unwrap().unwrap();
+        assert!(seen.contains("takes no connection any more"), "{seen}");
+        assert!(outages.noted().unwrap().contains_key("agent"));
+        let refused = outages.take(&machine(&door, "true"), Taken::Power).await;
+        assert!(refused.unwrap_err().contains("took no connection before"));
+        assert!(outages.noted().unwrap().contains_key("agent"));
+        let _listener = tokio::net::TcpListener::bind(&door).await.unwrap();
         assert_eq!(outages.give_back_all().await.unwrap(), ["agent"]);
         assert!(folder.path().join("back").exists());
-        assert!(outages.noted().is_empty());
-        drop(listener);
-        let seen = outages.take(&machine, Taken::Power).await.unwrap();
-        assert!(seen.contains("takes no connection any more"), "{seen}");
+        assert!(outages.noted().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_answers_is_mended_whatever_its_command_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let outages = Outages::new(folder.path(), folder.path());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let owed = |door: String| Owed {
+            give: words("false"),
+            door,
+        };
+        let here = owed(listener.local_addr().unwrap().to_string());
+        let gone = owed("127.0.0.1:1".to_owned());
+        let noted = [("a".to_owned(), gone.clone()), ("b".to_owned(), here)];
+        outages.keep(&noted.into()).unwrap();
+        let refused = outages.give_back_all().await.unwrap_err();
+        assert!(refused.starts_with("a: "), "{refused}");
+        assert_eq!(outages.noted().unwrap(), [("a".to_owned(), gone)].into());
+        fs::write(folder.path().join(NOTE), "{").unwrap();
+        assert!(outages.give_back_all().await.is_err());
     }
 
     #[tokio::test]
