@@ -29,7 +29,7 @@ pub(super) async fn until_whole(
         let missing = if instances.is_empty() {
             return Err(DrillError::NotReady(vec!["nothing runs".to_owned()]));
         } else {
-            match missing(&instances) {
+            match missing(&instances, &ground.hanging().await?) {
                 missing if missing.is_empty() => ending::missing(ground, redis).await,
                 missing => missing,
             }
@@ -60,11 +60,15 @@ pub(super) async fn until_whole(
 }
 
 /// The instances that do not serve, each with what it does instead.
-fn missing(instances: &[Instance]) -> Vec<String> {
+fn missing(instances: &[Instance], hanging: &[String]) -> Vec<String> {
     instances
         .iter()
         .filter_map(|instance| {
-            let trouble = instance.trouble.as_ref()?;
+            let trouble = if hanging.contains(&instance.instance) {
+                "hangs"
+            } else {
+                instance.trouble.as_deref()?
+            };
             Some(format!("{} ({trouble})", instance.instance))
         })
         .collect()

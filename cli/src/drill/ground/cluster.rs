@@ -252,6 +252,11 @@ impl Ground for ClusterGround {
         Box::pin(async { Ok(self.pods().into_iter().map(instance).collect()) })
     }
 
+    /// Only their hosts could tell.
+    fn hanging(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     fn victims<'a>(
         &'a self,
         whom: Victims,

@@ -79,6 +79,17 @@ impl Ground for LocalGround {
         })
     }
 
+    fn hanging(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
+        Box::pin(async {
+            let status = self.status().await?;
+            let stopped = status.iter().filter_map(Victim::with_descendants);
+            Ok(stopped
+                .filter(Victim::is_stopped)
+                .map(|victim| victim.instance)
+                .collect())
+        })
+    }
+
     fn victims<'a>(
         &'a self,
         whom: Victims,
@@ -124,10 +135,7 @@ impl Ground for LocalGround {
 }
 
 fn instance(status: InstanceStatus) -> Instance {
-    // Its probes may not have failed yet.
-    let is_stopped = Victim::with_descendants(&status).is_some_and(|victim| victim.is_stopped());
     let trouble = match status.state {
-        _ if is_stopped => Some("hangs"),
         _ if status.ready => None,
         InstanceState::Running => Some("does not answer"),
         InstanceState::Starting => Some("starts"),

@@ -84,6 +84,9 @@ pub trait Ground: Send + Sync {
     fn prepare(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>>;
     /// The instances.
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, DrillError>>;
+    /// Those of the instances that hang although their probes have not failed yet, where that can be seen. Costs more than
+    /// to ask for all of them.
+    fn hanging(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>>;
     /// Those of the instances whom a scenario hits, the first of them the one that was drawn: `draw` gives a number below
     /// another one.
     fn victims<'a>(
