@@ -4,6 +4,9 @@
 
 reports=$work/reports
 
+# Where the report of the last command is.
+place() { sed -n 's/^The report is in //p' "$said"; }
+
 # proof CODES COMMAND…: it ends with one of these exit codes, and its report computes to the same again.
 proof() {
     local wanted=$1 ended=0
@@ -11,22 +14,16 @@ proof() {
     shop "$@" --reports-dir "$reports" || ended=$?
     [[ $ended =~ ^($wanted)$ ]] || return 1
     # The report has to agree with its raw samples whatever it says.
-    local place
-    place=$(sed -n 's/^The report is in //p' "$said")
-    [ -n "$place" ] && "$program" report verify "$place" --reports-dir "$reports" >"$said.verify" 2>&1
+    [ -n "$(place)" ] && "$program" report verify "$(place)" --reports-dir "$reports" >"$said.verify" 2>&1
 }
 
 # A busy machine misses limits of time; what must be true of every run must be true on it as well.
 nothing_is_violated() {
-    local place
-    place=$(sed -n 's/^The report is in //p' "$said")
-    jq -e '[.runs[].judgement.checks[] | select(.verdict == "fail")] == []' "$place/report.json" >/dev/null
+    jq -e '[.runs[].judgement.checks[] | select(.verdict == "fail")] == []' "$(place)/report.json" >/dev/null
 }
 # The last drill's fault took place.
 it_happened() {
-    local place
-    place=$(sed -n 's/^The report is in //p' "$said")
-    jq -e 'all(.runs[]; any(.faults[]; .confirmed))' "$place/report.json" >/dev/null
+    jq -e 'all(.runs[]; any(.faults[]; .confirmed))' "$(place)/report.json" >/dev/null
 }
 books_are_exact() { told 'orders +[0-9]+ confirmed, ([0-9]+) of \1 counts exact'; }
 

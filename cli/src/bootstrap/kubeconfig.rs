@@ -292,7 +292,7 @@ fn spoiled(path: &Path, reason: String) -> BootstrapError {
 }
 
 /// Writes a file whole or not at all, for its owner alone.
-fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);

@@ -41,6 +41,7 @@ pub use archive::find_archive;
 pub use binary::{BinarySource, RELEASES, find_binary};
 pub use error::BootstrapError;
 pub use facts::{HostFacts, Listener, SeenFile, SeenNode, SeenUnit};
+pub(crate) use kubeconfig::write_private;
 pub use kubeconfig::{KeptKubeconfig, unmerge, user_kubeconfig};
 pub use links::{Link, LinkState, try_links};
 pub use marker::{Before, Marker};

@@ -44,6 +44,12 @@ impl PodWatch {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.values().map(Arc::clone).collect()
     }
+
+    /// The pod with a uid, if there is one.
+    pub fn pod(&self, uid: &str) -> Option<Arc<Value>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.get(uid).map(Arc::clone)
+    }
 }
 
 impl Drop for PodWatch {

@@ -69,10 +69,7 @@ pub(super) fn run(args: &DrillArgs, context: &Context) -> Result<(), Failure> {
             folder: &folder,
             ground: Arc::clone(&ground),
             shop: &shop,
-            way: WayIn {
-                url: shop.url(),
-                at: None,
-            },
+            way: WayIn::direct(&shop),
             auditor: &auditor,
             redis: &redis,
             observer: &*observer,
@@ -251,11 +248,9 @@ fn list(
     environment: &Environment,
     catalogue: &Catalogue,
 ) -> Result<(), Failure> {
-    let target = environment.target;
-    let listed: Vec<Listed> = DrillScenario::on(target)
+    let listed: Vec<Listed> = DrillScenario::on(environment.target)
         .map(|scenario| {
-            let plan =
-                ScenarioPlan::new(scenario, &environment.objectives.drills, catalogue, target);
+            let plan = ScenarioPlan::new(scenario, environment, catalogue);
             let component = plan.victims.component;
             let who = match (plan.victims.count, plan.victims.role) {
                 (Count::One, Some(role)) => format!("the {component} that is {role}"),

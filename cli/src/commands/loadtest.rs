@@ -43,10 +43,7 @@ pub(super) fn run(args: &LoadtestArgs, context: &Context) -> Result<(), Failure>
             catalogue: &loaded.catalogue,
             folder: &folder,
             shop: &shop,
-            way: WayIn {
-                url: shop.url(),
-                at: None,
-            },
+            way: WayIn::direct(&shop),
             auditor: &Auditor::new(environment, &secrets)?,
             plan: &plan,
             observer: &*context.ui.observer(),

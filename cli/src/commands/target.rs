@@ -15,7 +15,7 @@ pub(super) fn local_only(environment: &Environment) -> Result<(), Failure> {
             "failed to act on `{}`: its target is k3s, and this command is for `target: local`",
             environment.name
         ))
-        .hint("`smoke` and `loadtest` prove a shop on k3s")
+        .hint("`smoke`, `loadtest` and `failover-drill` prove a shop on k3s")
         .exit(ExitCode::Usage)),
     }
 }

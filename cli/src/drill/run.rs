@@ -96,14 +96,11 @@ impl Drill<'_> {
         };
         whole().await?;
         let mut prepared = Vec::new();
-        loop {
-            let done = series.ground.prepare().await?;
-            if done.is_empty() {
-                return Ok(prepared);
-            }
-            prepared.extend(done);
+        while let Some(done) = series.ground.prepare().await? {
+            prepared.push(done);
             whole().await?;
         }
+        Ok(prepared)
     }
 
     /// Removes what the drill made. Of one that did not come to its end orders may still be under way, in a process that
@@ -139,9 +136,8 @@ impl Drill<'_> {
         self.series.observer.started(step);
         let plan = ScenarioPlan::new(
             self.scenario,
-            &self.series.environment.objectives.drills,
+            self.series.environment,
             self.series.catalogue,
-            self.series.environment.target,
         );
         let stage = match Stage::set(self.series.shop, tag, admin, plan.stale_locks).await {
             Ok(stage) => Arc::new(stage),
@@ -411,9 +407,9 @@ impl Drill<'_> {
     ) -> Result<(), String> {
         let journal = Arc::clone(breakage.journal());
         let replaced = Replaced::of(
+            self.series.environment,
             self.series.catalogue,
             plan.victims.component,
-            self.series.environment.target,
         );
         let provocation = Provocation {
             recorder: Arc::clone(recorder),

@@ -3,15 +3,11 @@
 use std::time::Duration;
 
 use crate::catalogue::Catalogue;
-use crate::catalogue::ProbeKind;
-use crate::environment::{DrillObjectives, DrillScenario, Target};
+use crate::environment::{DrillObjectives, DrillScenario, Environment, Target};
+use crate::render::{ProbeTimes, grace_seconds};
 
 use super::history::{Expected, FaultKind, Figure, Micros, Objective, Over};
 
-/// How often at most Kubernetes runs a command as a probe, and how long that may take.
-const COMMAND_PERIOD: Duration = Duration::from_secs(5);
-/// How long a pod that is to end waits before it hears of it, at most: `rollout.lingerSeconds` as it comes.
-const LINGER: Duration = Duration::from_secs(5);
 /// How long a machine is away: until its pods run elsewhere, as far as they can, and for a while after that.
 const OUTAGE: Duration = Duration::from_secs(90);
 
@@ -47,21 +43,30 @@ pub struct Replaced {
 
 impl Replaced {
     /// As a component's probe says. What has no probe is never replaced.
-    pub fn of(catalogue: &Catalogue, component: &str, target: Target) -> Option<Self> {
+    pub fn of(environment: &Environment, catalogue: &Catalogue, component: &str) -> Option<Self> {
         let component = catalogue.get(component)?;
         let probe = component.probe.as_ref()?;
-        let mut timeout = Duration::from_millis(probe.timeout_milliseconds);
-        let mut interval = Duration::from_millis(probe.interval_milliseconds);
-        let mut grace = Duration::ZERO;
-        let failures = probe.failures.max(1);
-        if target == Target::K3s {
-            // A command in a container is dearer, and whoever hangs does not hear that it is to end.
-            if !matches!(probe.kind, ProbeKind::Http | ProbeKind::Tcp) {
-                timeout = timeout.max(COMMAND_PERIOD);
-                interval = interval.max(COMMAND_PERIOD);
+        let (interval, timeout, grace) = match environment.target {
+            Target::Local => (
+                Duration::from_millis(probe.interval_milliseconds),
+                Duration::from_millis(probe.timeout_milliseconds),
+                Duration::ZERO,
+            ),
+            // Whoever hangs does not hear that it is to end.
+            Target::K3s => {
+                let times = ProbeTimes::of(
+                    probe.kind,
+                    probe.interval_milliseconds,
+                    probe.timeout_milliseconds,
+                );
+                (
+                    Duration::from_secs(times.period),
+                    Duration::from_secs(times.timeout),
+                    Duration::from_secs(grace_seconds(environment, &component.stop)),
+                )
             }
-            grace = Duration::from_secs(component.stop.timeout_seconds) + LINGER;
-        }
+        };
+        let failures = probe.failures.max(1);
         Some(Self {
             earliest: timeout * failures + interval * (failures - 1),
             latest: (timeout + interval) * failures + grace,
@@ -104,12 +109,7 @@ impl Count {
 
 impl ScenarioPlan {
     /// The plan of a scenario under an environment's objectives.
-    pub fn new(
-        scenario: DrillScenario,
-        objectives: &DrillObjectives,
-        catalogue: &Catalogue,
-        target: Target,
-    ) -> Self {
+    pub fn new(scenario: DrillScenario, environment: &Environment, catalogue: &Catalogue) -> Self {
         let (component, role, count) = victims(scenario);
         let fault = fault(scenario);
         Self {
@@ -124,8 +124,8 @@ impl ScenarioPlan {
             hypothesis: hypothesis(scenario).to_owned(),
             objectives: limits(
                 scenario,
-                objectives,
-                &Restart::of(objectives, catalogue, component, target),
+                &environment.objectives.drills,
+                &Restart::of(environment, catalogue, component),
             ),
             expected: expected(scenario),
             stale_locks: scenario == DrillScenario::OrderHang,
@@ -286,15 +286,11 @@ struct Restart {
 }
 
 impl Restart {
-    fn of(
-        limits: &DrillObjectives,
-        catalogue: &Catalogue,
-        component: &str,
-        target: Target,
-    ) -> Self {
-        let noticed = Replaced::of(catalogue, component, target)
+    fn of(environment: &Environment, catalogue: &Catalogue, component: &str) -> Self {
+        let limits = &environment.objectives.drills;
+        let noticed = Replaced::of(environment, catalogue, component)
             .map_or(0, |replaced| replaced.latest.as_micros());
-        let in_cluster = |duration: crate::value::Duration| match target {
+        let in_cluster = |duration: crate::value::Duration| match environment.target {
             Target::Local => 0,
             Target::K3s => duration.milliseconds().saturating_mul(1000),
         };
@@ -375,16 +371,25 @@ fn limits(scenario: DrillScenario, limits: &DrillObjectives, restart: &Restart) 
 mod tests {
     use super::*;
 
+    fn shop(file: &str) -> (Catalogue, Environment) {
+        let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
+        let file = crate::environment::EnvironmentFile::parse(
+            "shop.yaml",
+            file.as_bytes(),
+            "shop",
+            &catalogue,
+        )
+        .unwrap();
+        (catalogue, file.environment().clone())
+    }
+
     #[test]
     fn every_scenario_has_a_name_a_hypothesis_and_somebody_to_hit() {
-        let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
+        let (catalogue, environment) = shop(
+            "version: 1\ntarget: k3s\nhosts:\n  a:\n    address: 192.0.2.1\n    user: shop\n    roles: [server]\n",
+        );
         for scenario in DrillScenario::ALL {
-            let plan = ScenarioPlan::new(
-                scenario,
-                &DrillObjectives::default(),
-                &catalogue,
-                Target::K3s,
-            );
+            let plan = ScenarioPlan::new(scenario, &environment, &catalogue);
             assert!(!name(scenario).is_empty());
             assert!(plan.hypothesis.ends_with('.'), "{}", plan.hypothesis);
             assert_eq!(
@@ -397,17 +402,11 @@ mod tests {
 
     #[test]
     fn what_hangs_is_replaced_when_its_probes_have_failed() {
-        let catalogue = crate::project::Project::at("/nowhere").catalogue().unwrap();
-        let replaced = Replaced::of(&catalogue, "order", Target::Local).unwrap();
+        let (catalogue, environment) = shop("version: 1\ntarget: local\n");
+        let replaced = Replaced::of(&environment, &catalogue, "order").unwrap();
         assert_eq!(replaced.earliest, Duration::from_secs(14));
         assert_eq!(replaced.latest, Duration::from_secs(15));
-        let limits = DrillObjectives::default();
-        let plan = ScenarioPlan::new(
-            DrillScenario::PostgresHang,
-            &limits,
-            &catalogue,
-            Target::Local,
-        );
+        let plan = ScenarioPlan::new(DrillScenario::PostgresHang, &environment, &catalogue);
         assert_eq!(plan.objectives[0].limit, 20_000_000);
     }
 

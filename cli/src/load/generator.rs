@@ -18,6 +18,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use super::csv::SYSTEM_TAGS;
 use super::error::LoadError;
 use super::plan::LoadPlan;
+use crate::shop::Shop;
 
 /// k6 writes in bursts, and must not wait for us in between.
 const PIPE_BYTES: usize = 1 << 20;
@@ -43,6 +44,16 @@ pub struct WayIn<'a> {
     pub url: &'a str,
     /// The name in the URL and where that is, for one that no resolver knows.
     pub at: Option<(&'a str, SocketAddr)>,
+}
+
+impl<'a> WayIn<'a> {
+    /// To a shop whose URL says where it is.
+    pub fn direct(shop: &'a Shop) -> Self {
+        Self {
+            url: shop.url(),
+            at: None,
+        }
+    }
 }
 
 /// What k6 is started with.

@@ -19,8 +19,8 @@ pub(crate) use engine::shell_quoted;
 pub use error::RenderError;
 pub use instances::{RenderInput, render};
 pub use objects::{
-    ClusterInput, NAMESPACE, Object, TlsFiles, placeholder_secrets, placeholder_tls,
-    pod_secret_path, render_objects, wanted_secrets,
+    ClusterInput, NAMESPACE, Object, ProbeTimes, TlsFiles, grace_seconds, placeholder_secrets,
+    placeholder_tls, pod_secret_path, render_objects, wanted_secrets,
 };
 pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
 pub use secret::{Secret, SecretSet};

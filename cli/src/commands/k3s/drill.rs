@@ -19,7 +19,7 @@ use crate::environment::DrillProfile;
 use crate::host::{Connecting, Host, SshFolder, connect_all};
 use crate::project::Loaded;
 use crate::shop::RedisAccess;
-use crate::target::k3s::{K3sError, NAMESPACE, Outages, PodTunnel};
+use crate::target::k3s::{K3sError, NAMESPACE, Outages, Tunnel};
 use crate::ui::{ExitCode, Failure};
 
 /// How long the database may take to be back with its host.
@@ -54,9 +54,11 @@ pub(in crate::commands) fn drill(
         let _lock = alone(&session.folder, visit.command, &*observer, &interrupt).await?;
         let outages = Outages::new(&session.beside, session.folder.state_dir());
         // Whoever is without power cannot be asked for anything.
-        if args.heal {
-            give_back(&outages, context).await?;
-        }
+        let mended = if args.heal {
+            give_back(&outages).await?
+        } else {
+            Vec::new()
+        };
         Site::visit(&session, &visit, async |site| {
             let near = Near::open(&session, site).await?;
             let hosts = if args.heal {
@@ -77,9 +79,10 @@ pub(in crate::commands) fn drill(
             let ground: Arc<dyn Ground> = Arc::new(ground);
             if args.heal {
                 let (shop, auditor) = (&site.shop, &site.auditor);
-                let healed = heal(&*ground, shop, auditor, &near.redis, &*observer, &interrupt)
+                let mut healed = heal(&*ground, shop, auditor, &near.redis, &*observer, &interrupt)
                     .await
                     .map_err(drill_failure)?;
+                healed.continued.extend(mended);
                 return tell_healed(context, &healed);
             }
             let drilling = Drilling {
@@ -113,18 +116,16 @@ fn given_up() -> Failure {
         .exit(ExitCode::Unknown)
 }
 
-/// Gives hosts back what a drill took from them that was killed.
-pub(super) async fn give_back(outages: &Outages, context: &Context) -> Result<(), Failure> {
+/// Gives hosts back what a drill took from them that was killed. Says which.
+pub(super) async fn give_back(outages: &Outages) -> Result<Vec<String>, Failure> {
     let mended = outages
         .give_back_all()
         .await
         .map_err(|reason| Failure::new(format!("failed to mend what a drill broke: {reason}")))?;
-    for host in mended {
-        context.ui.say(&format!(
-            "A drill was killed: the host {host} has power and network again"
-        ));
-    }
-    Ok(())
+    Ok(mended
+        .into_iter()
+        .map(|host| format!("the host {host}"))
+        .collect())
 }
 
 /// The hosts, by the names of their nodes.
@@ -149,7 +150,7 @@ async fn hosts(session: &Session<'_>) -> Result<BTreeMap<String, Arc<dyn Host>>,
 struct Near {
     redis: RedisAccess,
     /// The ways to them stay open as long as this is there.
-    _tunnels: Vec<PodTunnel>,
+    _tunnels: Vec<Tunnel>,
 }
 
 impl Near {
@@ -177,7 +178,7 @@ async fn addresses(
     cluster: &Cluster,
     component: &str,
     port: &str,
-    tunnels: &mut Vec<PodTunnel>,
+    tunnels: &mut Vec<Tunnel>,
 ) -> Result<Vec<(String, SocketAddr)>, Failure> {
     let settings = session.environment().components.get(component);
     let host = session
@@ -192,7 +193,7 @@ async fn addresses(
     let mut ways = Vec::new();
     for ordinal in 0..settings.replicas {
         let instance = format!("{component}-{ordinal}");
-        let tunnel = PodTunnel::open(cluster, NAMESPACE, &instance, port)
+        let tunnel = Tunnel::to_pod(cluster, NAMESPACE, &instance, port)
             .await
             .map_err(failure)?;
         let announced = format!("{}:{port}", host.replace("{instance}", &instance));

@@ -2,20 +2,13 @@
 
 use std::time::Duration;
 
+use super::Session;
 use super::site::{Site, Visit};
-use super::{Session, failure};
 use crate::args::SmokeArgs;
-use crate::cluster::Cluster;
 use crate::commands::smoke::{conclude, given_up, table};
 use crate::commands::{Context, block_on_interruptible};
-use crate::environment::Environment;
-use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::project::Loaded;
-use crate::render::SecretSet;
-use crate::shop::{Auditor, Shop};
-use crate::smoke::SmokeReport;
-use crate::target::k3s::Books;
 use crate::ui::{Failure, OutputFormat};
 
 /// Proves that the shop works.
@@ -58,31 +51,4 @@ async fn test(
         context.ui.table(&table(&report))?;
     }
     conclude(context, &report)
-}
-
-/// What a proof needs.
-pub(super) struct Proving<'a> {
-    pub(super) environment: &'a Environment,
-    pub(super) cluster: &'a Cluster,
-    pub(super) shop: &'a Shop,
-    pub(super) secrets: &'a SecretSet,
-    pub(super) observer: &'a dyn Observer,
-    pub(super) interrupt: &'a Interrupt,
-}
-
-/// Runs the smoke test. Whoever calls it holds the lease.
-pub(super) async fn prove(proving: &Proving<'_>) -> Result<SmokeReport, Failure> {
-    let books = Books::open(proving.cluster).await.map_err(failure)?;
-    let auditor = Auditor::new(proving.environment, proving.secrets)?.on_port(books.port());
-    let name = proving.environment.name.as_str();
-    let report = crate::smoke::smoke(
-        name,
-        proving.shop,
-        &auditor,
-        proving.observer,
-        proving.interrupt,
-    )
-    .await?;
-    drop(books);
-    Ok(report)
 }

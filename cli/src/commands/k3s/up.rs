@@ -1,7 +1,6 @@
 //! Brings a shop on a cluster up, or to what the environment file says now.
 
 use super::drill::give_back;
-use super::smoke::{Proving, prove};
 use super::{Session, failure, plan};
 use crate::args::UpArgs;
 use crate::commands::smoke::{conclude, given_up};
@@ -10,7 +9,9 @@ use crate::event::Observer;
 use crate::interrupt::Interrupt;
 use crate::journal::Journal;
 use crate::project::Loaded;
-use crate::target::k3s::{K3sError, Outages, Proof, Upping, journal};
+use crate::shop::Auditor;
+use crate::smoke::{SmokeReport, smoke};
+use crate::target::k3s::{Books, Brought, K3sError, Outages, Proof, Upping, journal};
 use crate::target::local::{LockPatience, WorkLock};
 use crate::ui::{Failure, OutputFormat};
 
@@ -41,7 +42,11 @@ async fn bring_up(
         .map_err(crate::commands::target::local_failure)?;
     // A drill that was killed may have left a host without power.
     let outages = Outages::new(&session.beside, session.folder.state_dir());
-    give_back(&outages, context).await?;
+    for host in give_back(&outages).await? {
+        context.ui.say(&format!(
+            "A drill was killed: {host} has power and network again"
+        ));
+    }
     let journal = Journal::begin(&journal(session.folder.state_dir()), "up", &*observer);
     let observer: &dyn Observer = &journal;
     let wanting = session.wanting();
@@ -90,15 +95,7 @@ async fn bring_up(
                 "Nothing to change: the shop runs as {place} says; what is left is the proof that it works"
             ));
         }
-        let proving = Proving {
-            environment: session.environment(),
-            cluster: &brought.cluster,
-            shop: &brought.shop,
-            secrets: &brought.secrets,
-            observer,
-            interrupt: &interrupt,
-        };
-        match prove(&proving).await {
+        match prove(&session, &brought, observer, &interrupt).await {
             Ok(report) => {
                 proof.note(&report, &brought.digest);
                 conclude(context, &report)
@@ -119,6 +116,21 @@ async fn bring_up(
             .hint("`shopctl status` shows what runs, `shopctl logs -f` what it says");
     }
     Ok(())
+}
+
+/// Runs the smoke test. Whoever calls it holds the lease.
+async fn prove(
+    session: &Session<'_>,
+    brought: &Brought,
+    observer: &dyn Observer,
+    interrupt: &Interrupt,
+) -> Result<SmokeReport, Failure> {
+    let environment = session.environment();
+    let books = Books::open(&brought.cluster).await.map_err(failure)?;
+    let auditor = Auditor::new(environment, &brought.secrets)?.on_port(books.port());
+    let name = environment.name.as_str();
+    let report = smoke(name, &brought.shop, &auditor, observer, interrupt).await?;
+    Ok(report)
 }
 
 /// Asks before anything is destroyed.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::time::{Instant, sleep};
 
-use super::{Clock, Ground, Hit, Instance, Struck, Victim, chosen, no_victim};
+use super::{Clock, Ground, Hit, Instance, Struck, Victim, chosen, no_victim, strike_of};
 use crate::catalogue::Catalogue;
 use crate::cluster::{Cluster, PodWatch, text};
 use crate::drill::error::DrillError;
@@ -19,8 +19,9 @@ use crate::load::machine;
 use crate::report::Software;
 use crate::shop::{RedisAccess, ServerRole, StaleReleases};
 use crate::target::k3s::{
-    Blow, Container, Machine, NAMESPACE, Outages, PodInstance, PodTunnel, Slots, Taken,
+    Container, Machine, NAMESPACE, Outages, PodInstance, Slots, Taken, Tunnel,
 };
+use crate::target::local::Strike;
 
 /// How long the shop may take to be whole: a pod that fails again and again is started less and less often, and a machine
 /// that was away has to boot.
@@ -44,7 +45,7 @@ pub struct ClusterGround {
     hosts: BTreeMap<String, Arc<dyn Host>>,
     outages: Outages,
     /// Kept open for as long as somebody asks through them.
-    tunnels: Mutex<Vec<PodTunnel>>,
+    tunnels: Mutex<Vec<Tunnel>>,
 }
 
 /// What a ground in a cluster is made of.
@@ -157,6 +158,7 @@ impl ClusterGround {
     /// An agent that can be broken in this way, with all that runs on it.
     fn machine_victim(
         &self,
+        whom: Victims,
         kind: FaultKind,
         draw: &(dyn Fn(u64) -> u64 + Send + Sync),
     ) -> Result<Vec<Box<dyn Victim>>, DrillError> {
@@ -168,17 +170,13 @@ impl ClusterGround {
             .filter(|(_, host)| host.role == HostRole::Agent)
             .filter_map(|(name, _)| Machine::of(&self.environment, name.as_str(), taken))
             .collect();
-        let all = machines.len();
-        if all == 0 {
-            return Err(DrillError::NoMachine {
-                commands: match taken {
-                    Taken::Power => "`faults.powerOff` and `faults.powerOn`",
-                    Taken::Network => "`faults.unplug` and `faults.plug`",
-                },
-            });
-        }
-        let drawn = usize::try_from(draw(all as u64)).unwrap_or(0) % all;
-        let machine = machines[drawn].clone();
+        let drawn = chosen(machines, whom, draw).into_iter().next();
+        let machine = drawn.ok_or(DrillError::NoMachine {
+            commands: match taken {
+                Taken::Power => "`faults.powerOff` and `faults.powerOn`",
+                Taken::Network => "`faults.unplug` and `faults.plug`",
+            },
+        })?;
         let hits = self
             .pods()
             .into_iter()
@@ -214,37 +212,25 @@ impl Ground for ClusterGround {
 
     /// A container that ended lately is started again only after a pause, which doubles each time: the next drill would
     /// measure how often there was one before. A new pod is started at once. One pod at a time.
-    fn prepare(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
+    fn prepare(&self) -> BoxFuture<'_, Result<Option<String>, DrillError>> {
         Box::pin(async {
-            let mut told = Vec::new();
-            for one in self.pods() {
-                let Some(pod) = one
-                    .pod
-                    .as_ref()
-                    .filter(|_| one.was_restarted_since(FORGIVEN))
-                else {
-                    continue;
-                };
-                self.cluster.delete(pod).await?;
-                told.push(format!(
-                    "the pod of {} was made anew before, so that Kubernetes would not let it wait for its last kill",
-                    one.instance
-                ));
-                let deadline = Instant::now() + UNTIL_NEW;
-                let uid = |pod: &serde_json::Value| {
-                    text(pod, "/metadata/uid")
-                        .map(str::to_owned)
-                        .unwrap_or_default()
-                };
-                let old = uid(pod);
-                while self.watch.pods().iter().any(|pod| uid(pod) == old)
-                    && Instant::now() < deadline
-                {
-                    sleep(LOOK_EVERY).await;
-                }
-                break;
+            let ended = self.pods().into_iter().find_map(|one| {
+                let pod = one.pod.clone()?;
+                one.was_restarted_since(FORGIVEN).then_some((one, pod))
+            });
+            let Some((one, pod)) = ended else {
+                return Ok(None);
+            };
+            self.cluster.delete(&pod).await?;
+            let uid = text(&pod, "/metadata/uid").unwrap_or_default();
+            let deadline = Instant::now() + UNTIL_NEW;
+            while self.watch.pod(uid).is_some() && Instant::now() < deadline {
+                sleep(LOOK_EVERY).await;
             }
-            Ok(told)
+            Ok(Some(format!(
+                "the pod of {} was made anew before, so that Kubernetes would not let it wait for its last kill",
+                one.instance
+            )))
         })
     }
 
@@ -265,7 +251,7 @@ impl Ground for ClusterGround {
     ) -> BoxFuture<'a, Result<Vec<Box<dyn Victim>>, DrillError>> {
         Box::pin(async move {
             if kind.hits_a_machine() {
-                self.machine_victim(kind, draw)
+                self.machine_victim(whom, kind, draw)
             } else {
                 self.pod_victims(whom, kind, draw).await
             }
@@ -284,7 +270,7 @@ impl Ground for ClusterGround {
             let pods = self.pods();
             let pod = pods.iter().find(|pod| pod.instance == instance)?;
             let name = text(pod.pod.as_ref()?, "/metadata/name")?;
-            let tunnel = PodTunnel::open(&self.cluster, NAMESPACE, name, port)
+            let tunnel = Tunnel::to_pod(&self.cluster, NAMESPACE, name, port)
                 .await
                 .ok()?;
             let releases = StaleReleases::on_port(tunnel.address().port());
@@ -294,8 +280,9 @@ impl Ground for ClusterGround {
         })
     }
 
+    /// Hosts are given back what they lack before anybody asks the cluster, and Kubernetes replaces what hangs.
     fn heal(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
-        Box::pin(async { self.outages.give_back_all().await.map_err(DrillError::Left) })
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn software(&self, k6: Option<String>) -> BoxFuture<'_, (Software, Vec<String>)> {
@@ -324,7 +311,6 @@ fn instance(pod: PodInstance) -> Instance {
             state => state.to_owned(),
         }),
         given_up: false,
-        component: pod.component,
         instance: pod.instance.clone(),
         seen: Seen::Instance {
             instance: pod.instance,
@@ -350,16 +336,10 @@ struct PodVictim {
 }
 
 impl PodVictim {
-    fn uid(&self) -> Option<&str> {
-        text(self.pod.pod.as_ref()?, "/metadata/uid")
-    }
-
     /// The pod as the API server has it now; none if it is gone.
     fn now(&self) -> Option<Arc<serde_json::Value>> {
         self.watch
-            .pods()
-            .into_iter()
-            .find(|pod| text(pod, "/metadata/uid") == self.uid())
+            .pod(text(self.pod.pod.as_ref()?, "/metadata/uid")?)
     }
 
     async fn delete(&self) -> Result<String, String> {
@@ -404,12 +384,7 @@ impl Victim for PodVictim {
         Box::pin(async move {
             // What comes of it must not be seen before it: the order is what counts, and not that it was carried out.
             let at = clock();
-            let blow = match kind {
-                FaultKind::Stop => Blow::Stop,
-                FaultKind::Continue => Blow::Continue,
-                _ => Blow::Kill,
-            };
-            let Some(container) = &self.container else {
+            let (Some(container), Some(strike)) = (&self.container, strike_of(kind)) else {
                 let deleted = self.delete().await;
                 return Struck {
                     at,
@@ -418,12 +393,12 @@ impl Victim for PodVictim {
                 };
             };
             // Whoever gives up now has to let it go on all the same.
-            self.is_stopped |= blow == Blow::Stop;
-            let seen = container.strike(blow).await;
+            self.is_stopped |= strike == Strike::Stop;
+            let (seen, others) = container.strike(strike).await;
             let took = clock().saturating_sub(at) / 1_000;
-            self.is_stopped &= blow == Blow::Stop || !seen.confirmed;
-            if blow != Blow::Kill {
-                self.others = seen.others;
+            self.is_stopped &= strike == Strike::Stop || !seen.confirmed;
+            if strike != Strike::Kill {
+                self.others = others;
             }
             Struck {
                 at,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::{Clock, Ground, Hit, Instance, Struck, chosen, no_victim};
+use super::{Clock, Ground, Hit, Instance, Struck, chosen, no_victim, strike_of};
 use crate::catalogue::Catalogue;
 use crate::drill::error::DrillError;
 use crate::drill::history::{FaultKind, Seen};
@@ -68,8 +68,8 @@ impl Ground for LocalGround {
         PATIENCE
     }
 
-    fn prepare(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn prepare(&self) -> BoxFuture<'_, Result<Option<String>, DrillError>> {
+        Box::pin(async { Ok(None) })
     }
 
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, DrillError>> {
@@ -146,7 +146,6 @@ fn instance(status: InstanceStatus) -> Instance {
         .ok()
         .and_then(|state| state.as_str().map(str::to_owned));
     Instance {
-        component: status.component,
         instance: status.instance.clone(),
         trouble: trouble.map(str::to_owned),
         given_up: status.state == InstanceState::Stopped,
@@ -165,15 +164,6 @@ fn instance(status: InstanceStatus) -> Instance {
 
 /// A process and its descendants.
 struct LocalVictim(Victim);
-
-fn strike_of(kind: FaultKind) -> Option<Strike> {
-    match kind {
-        FaultKind::Kill => Some(Strike::Kill),
-        FaultKind::Stop => Some(Strike::Stop),
-        FaultKind::Continue => Some(Strike::Continue),
-        _ => None,
-    }
-}
 
 impl super::Victim for LocalVictim {
     fn name(&self) -> String {

@@ -20,12 +20,11 @@ use super::history::{FaultKind, Micros, Seen};
 use super::scenario::Victims;
 use crate::report::Software;
 use crate::shop::StaleReleases;
+use crate::target::local::Strike;
 
 /// An instance as it is now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Instance {
-    /// Its component.
-    pub component: String,
     /// Its name, which stays when another process takes its place.
     pub instance: String,
     /// What is written down of it.
@@ -80,8 +79,9 @@ pub trait Victim: Send + Sync {
 pub trait Ground: Send + Sync {
     /// How long the shop may take to be whole after a drill or before the next.
     fn patience(&self) -> Duration;
-    /// Makes what a drill before has left like new, where that does not come by itself. Says what was done.
-    fn prepare(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>>;
+    /// Makes one thing that a drill before has left like new, where that does not come by itself. Says what was done, if
+    /// anything was left.
+    fn prepare(&self) -> BoxFuture<'_, Result<Option<String>, DrillError>>;
     /// The instances.
     fn instances(&self) -> BoxFuture<'_, Result<Vec<Instance>, DrillError>>;
     /// Those of the instances that hang although their probes have not failed yet, where that can be seen. Costs more than
@@ -101,6 +101,16 @@ pub trait Ground: Send + Sync {
     fn heal(&self) -> BoxFuture<'_, Result<Vec<String>, DrillError>>;
     /// What takes part, besides `k6`, and what is to be said about it.
     fn software(&self, k6: Option<String>) -> BoxFuture<'_, (Software, Vec<String>)>;
+}
+
+/// What is done to the processes of an instance, if that is what a fault is.
+fn strike_of(kind: FaultKind) -> Option<Strike> {
+    match kind {
+        FaultKind::Kill => Some(Strike::Kill),
+        FaultKind::Stop => Some(Strike::Stop),
+        FaultKind::Continue => Some(Strike::Continue),
+        _ => None,
+    }
 }
 
 /// Draws whom a scenario hits from candidates in the order of their names.

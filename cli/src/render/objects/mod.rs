@@ -14,6 +14,7 @@ mod traffic;
 mod typed;
 
 pub use object::Object;
+pub use parts::{ProbeTimes, grace_seconds};
 pub use placeholder::{placeholder_secrets, placeholder_tls};
 pub use render::{ClusterInput, TlsFiles, render_objects};
 

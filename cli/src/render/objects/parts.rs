@@ -15,6 +15,35 @@ const USER: u32 = 10_001;
 /// a busy host takes more than a second, and a pod that lives must not be killed for that.
 const COMMAND_PERIOD: u64 = 5;
 
+/// How often a pod is asked whether it lives, and how long it may take to answer: whole seconds, as Kubernetes counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeTimes {
+    /// Seconds between two probes.
+    pub period: u64,
+    /// Seconds until one has failed.
+    pub timeout: u64,
+}
+
+impl ProbeTimes {
+    /// Of a probe of this kind that is made every `interval` milliseconds elsewhere, and may take `timeout`.
+    pub fn of(kind: ProbeKind, interval: u64, timeout: u64) -> Self {
+        let least = match kind {
+            ProbeKind::Http | ProbeKind::Tcp => 1,
+            ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec => COMMAND_PERIOD,
+        };
+        let seconds = |milliseconds: u64| milliseconds.div_ceil(1000).max(least);
+        Self {
+            period: seconds(interval),
+            timeout: seconds(timeout),
+        }
+    }
+}
+
+/// How many seconds a pod has to end: it first waits until nobody sends it anything, then ends what it has begun.
+pub fn grace_seconds(environment: &Environment, stop: &StopSpec) -> u64 {
+    u64::from(environment.k3s.rollout.linger_seconds) + stop.timeout_seconds
+}
+
 /// Parts of a pod as templates see them; each is written with `tojson`.
 #[derive(Debug, serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,12 +124,11 @@ pub(super) fn common(
             })
         })
         .collect();
-    let linger = u64::from(environment.k3s.rollout.linger_seconds);
     json!({
         "serviceAccountName": account,
         "automountServiceAccountToken": false,
         "enableServiceLinks": false,
-        "terminationGracePeriodSeconds": linger + stop.timeout_seconds,
+        "terminationGracePeriodSeconds": grace_seconds(environment, stop),
         "securityContext": {
             "runAsNonRoot": true,
             "runAsUser": USER,
@@ -184,9 +212,11 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
     let (Some(spec), Some(probe)) = (&component.probe, &instance.probe) else {
         return (Json::Null, Json::Null, Json::Null);
     };
-    let seconds = |milliseconds: u64| milliseconds.div_ceil(1000).max(1);
-    let period = seconds(probe.interval_milliseconds);
-    let timeout = seconds(probe.timeout_milliseconds);
+    let ProbeTimes { period, timeout } = ProbeTimes::of(
+        probe.kind,
+        probe.interval_milliseconds,
+        probe.timeout_milliseconds,
+    );
     let mut ready = json!({
         "periodSeconds": period,
         "timeoutSeconds": timeout,
@@ -214,15 +244,6 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
         }
     }
     let mut started = alive.clone();
-    if matches!(
-        probe.kind,
-        ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec
-    ) {
-        for probe in [&mut started, &mut ready, &mut alive] {
-            probe["periodSeconds"] = json!(period.max(COMMAND_PERIOD));
-            probe["timeoutSeconds"] = json!(timeout.max(COMMAND_PERIOD));
-        }
-    }
     started["periodSeconds"] = json!(1);
     started["failureThreshold"] = json!(probe.start_seconds);
     (started, ready, alive)

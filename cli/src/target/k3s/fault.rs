@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::host::{Command, Host};
+use crate::target::local::{Strike, Struck};
 
 /// How long a host may take to find processes, or to signal them and to see what comes of it.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -70,28 +71,6 @@ done
 echo "$state $all $stopped"
 "#;
 
-/// What is done to a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blow {
-    /// SIGKILL to its first process; the kernel ends all others with it.
-    Kill,
-    /// SIGSTOP to all of its processes.
-    Stop,
-    /// SIGCONT to all of them.
-    Continue,
-}
-
-/// What came of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlowSeen {
-    /// Whether all of its processes are known to be in the state that was wanted.
-    pub confirmed: bool,
-    /// What was seen of them.
-    pub evidence: String,
-    /// How many processes there were besides the first.
-    pub others: u32,
-}
-
 /// A container that is to be broken: its first process, and no other that may have its pid later.
 #[derive(Clone)]
 pub struct Container {
@@ -124,26 +103,28 @@ impl Container {
         }
     }
 
-    /// Does it, and says what came of it.
-    pub async fn strike(&self, blow: Blow) -> BlowSeen {
-        let signal = match blow {
-            Blow::Kill => "KILL",
-            Blow::Stop => "STOP",
-            Blow::Continue => "CONT",
+    /// Does it to all of its processes, and says what came of it and how many there were besides the first.
+    pub async fn strike(&self, strike: Strike) -> (Struck, u32) {
+        let signal = match strike {
+            Strike::Kill => "KILL",
+            Strike::Stop => "STOP",
+            Strike::Continue => "CONT",
         };
         let about = format!("send SIG{signal} to {}", self.id);
         let command = Command::script(about, STRIKE, [signal, &self.id, &self.first]);
         match self.host.run_well(command.deadline(ANSWER).as_root()).await {
-            Ok(output) => self.read(blow, output.text().trim()),
-            Err(error) => BlowSeen {
-                confirmed: false,
-                evidence: error.to_string(),
-                others: 0,
-            },
+            Ok(output) => self.read(strike, output.text().trim()),
+            Err(error) => {
+                let struck = Struck {
+                    confirmed: false,
+                    evidence: error.to_string(),
+                };
+                (struck, 0)
+            }
         }
     }
 
-    fn read(&self, blow: Blow, answer: &str) -> BlowSeen {
+    fn read(&self, strike: Strike, answer: &str) -> (Struck, u32) {
         let (pid, host) = (
             self.first.split('@').next().unwrap_or_default(),
             self.host.name(),
@@ -152,31 +133,27 @@ impl Container {
         let state = words.next().unwrap_or_default();
         let mut count = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
         let (others, stopped): (u32, u32) = (count(), count());
-        if state == "gone" {
+        let confirmed = match strike {
+            Strike::Kill => matches!(state, "-" | "Z" | "X"),
+            Strike::Stop => state == "T" && others == stopped,
             // Whoever was replaced meanwhile does not hang any more.
-            return BlowSeen {
-                confirmed: blow == Blow::Continue,
-                evidence: "the process had ended before".to_owned(),
-                others,
-            };
-        }
-        let confirmed = match blow {
-            Blow::Kill => matches!(state, "-" | "Z" | "X"),
-            Blow::Stop => state == "T" && others == stopped,
-            Blow::Continue => !matches!(state, "-" | "Z" | "X" | "T") && stopped == 0,
+            Strike::Continue => {
+                state == "gone" || !matches!(state, "-" | "Z" | "X" | "T") && stopped == 0
+            }
         };
         let mut evidence = match state {
+            "gone" => "the process had ended before".to_owned(),
             "-" => format!("/proc/{pid} of {host} is gone"),
             state => format!("/proc/{pid}/stat of {host} says state {state}"),
         };
-        if blow != Blow::Kill && others > 0 {
+        if strike != Strike::Kill && others > 0 {
             evidence = format!("{evidence}; of {others} others {stopped} are in state T");
         }
-        BlowSeen {
+        let struck = Struck {
             confirmed,
             evidence,
-            others,
-        }
+        };
+        (struck, others)
     }
 }
 
@@ -211,17 +188,17 @@ mod tests {
             id: "no such control group".to_owned(),
             first: format!("{}@{start}", child.id()),
         };
-        for blow in [Blow::Stop, Blow::Continue, Blow::Kill] {
-            let seen = container.strike(blow).await;
-            assert!(seen.confirmed, "{blow:?}: {seen:?}");
+        for strike in [Strike::Stop, Strike::Continue, Strike::Kill] {
+            let (seen, _) = container.strike(strike).await;
+            assert!(seen.confirmed, "{strike:?}: {seen:?}");
         }
         child.wait().unwrap();
-        let seen = container.strike(Blow::Kill).await;
+        let (seen, _) = container.strike(Strike::Kill).await;
         assert!(!seen.confirmed, "{seen:?}");
         let another = Container {
             first: format!("{}@1", std::process::id()),
             ..container
         };
-        assert!(!another.strike(Blow::Stop).await.confirmed);
+        assert!(!another.strike(Strike::Stop).await.0.confirmed);
     }
 }

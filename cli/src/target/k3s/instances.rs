@@ -3,7 +3,7 @@
 //! A pod of a `StatefulSet` has such a name. Those of a Deployment are numbered: a new pod gets the number of one that is
 //! gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,15 +100,12 @@ impl Slots {
                 _ => {}
             }
         }
-        let components: Vec<String> = by_component
+        let components: BTreeSet<String> = by_component
             .keys()
             .map(|name| (*name).to_owned())
             .chain(self.numbered.keys().cloned())
             .collect();
         for component in components {
-            if found.iter().any(|one| one.component == component) {
-                continue;
-            }
             let pods = by_component.remove(&*component).unwrap_or_default();
             self.number(&component, &pods, replicas(&component), &mut found);
         }

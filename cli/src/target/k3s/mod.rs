@@ -30,13 +30,13 @@ use std::path::{Path, PathBuf};
 pub use down::Removal;
 pub use entrance::Entrance;
 pub use error::K3sError;
-pub use fault::{Blow, Container};
+pub use fault::Container;
 pub use instances::{PodInstance, Slots};
 pub use outage::{Machine, Outages, Taken};
 pub use proof::Proof;
 pub use secrets::{ClusterSecrets, load as load_cluster_secrets};
 pub use status::{ClusterStatus, NodeRow, PodRow, status};
-pub use tunnel::{Books, PodTunnel, Tunnel};
+pub use tunnel::{Books, Tunnel};
 pub use up::{Brought, Planned, ShopPlan, Upping, Wanting};
 
 use crate::bootstrap::{BootstrapError, KeptKubeconfig, unmerge, user_kubeconfig};

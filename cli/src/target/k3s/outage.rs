@@ -4,8 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::bootstrap::write_private;
 use crate::environment::{Environment, HostFaults};
 
 /// How long a command may take.
@@ -226,7 +226,9 @@ impl Outages {
                 _ => Ok(()),
             }
         } else {
-            self.write(noted)
+            serde_json::to_string(noted)
+                .map_err(io::Error::from)
+                .and_then(|text| write_private(&self.note, &text))
         };
         kept.map_err(|error| {
             format!(
@@ -234,20 +236,6 @@ impl Outages {
                 self.note.display()
             )
         })
-    }
-
-    fn write(&self, noted: &BTreeMap<String, Owed>) -> io::Result<()> {
-        let new = self.note.with_extension("new");
-        let bytes = serde_json::to_vec(noted).map_err(io::Error::from)?;
-        let _ = fs::remove_file(&new);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, &self.note)
     }
 }
 

@@ -18,7 +18,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The same for one that is asked again and again: those that ask of a host without power must not add up.
 const POD_CONNECT: Duration = Duration::from_secs(2);
 
-/// A port on loopback that leads to whichever pod a Service leads to. It closes when this is dropped.
+/// A port on loopback that leads to a pod. It closes when this is dropped.
 #[derive(Debug)]
 pub struct Tunnel {
     address: SocketAddr,
@@ -26,81 +26,59 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Opens one to a Service's port, by its name.
-    pub async fn open(
+    /// Opens one to whichever pod a Service leads to, by the Service's name and its port's.
+    pub async fn to_service(
         cluster: &Cluster,
         namespace: &str,
         service: &str,
         port: &str,
     ) -> Result<Self, K3sError> {
-        // That there is somebody at the other end is found out now, and not by who uses it.
         let way = Way {
             cluster: cluster.clone(),
             namespace: namespace.to_owned(),
             service: service.to_owned(),
             port: port.to_owned(),
         };
+        // That there is somebody at the other end is found out now, and not by who uses it.
         way.end().await?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(|error| K3sError::Tunnel {
-                service: service.to_owned(),
-                reason: error.to_string(),
-            })?;
-        let address = listener.local_addr().map_err(|error| K3sError::Tunnel {
-            service: service.to_owned(),
-            reason: error.to_string(),
-        })?;
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(way.clone().carry(stream));
-            }
-        });
-        Ok(Self { address, task })
+        Self::listening(service, move |stream| way.clone().carry(stream)).await
     }
 
-    /// Its port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.address.port()
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// A port on loopback that leads to one pod, by its name: whichever pod has that name when somebody connects. It closes
-/// when this is dropped.
-#[derive(Debug)]
-pub struct PodTunnel {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl PodTunnel {
-    /// Opens one.
-    pub async fn open(
+    /// Opens one to whichever pod has a name when somebody connects.
+    pub async fn to_pod(
         cluster: &Cluster,
         namespace: &str,
         pod: &str,
         port: u16,
     ) -> Result<Self, K3sError> {
+        let api: Api<Pod> = Api::namespaced(cluster.client(), namespace);
+        let name = pod.to_owned();
+        Self::listening(pod, move |stream| {
+            let (api, name) = (api.clone(), name.clone());
+            async move { join(&api, &name, port, POD_CONNECT, stream).await }
+        })
+        .await
+    }
+
+    /// Carries every connection to where `carry` does.
+    async fn listening<F>(
+        to: &str,
+        carry: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> Result<Self, K3sError>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let failed = |error: std::io::Error| K3sError::Tunnel {
-            service: pod.to_owned(),
+            service: to.to_owned(),
             reason: error.to_string(),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let api: Api<Pod> = Api::namespaced(cluster.client(), namespace);
-        let pod = pod.to_owned();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (api, pod) = (api.clone(), pod.clone());
-                tokio::spawn(async move { join(&api, &pod, port, POD_CONNECT, stream).await });
+                tokio::spawn(carry(stream));
             }
         });
         Ok(Self { address, task })
@@ -112,7 +90,7 @@ impl PodTunnel {
     }
 }
 
-impl Drop for PodTunnel {
+impl Drop for Tunnel {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -210,13 +188,13 @@ impl Books {
     pub async fn open(cluster: &Cluster) -> Result<Self, K3sError> {
         const SERVER: &str = "postgres";
         Ok(Self(
-            Tunnel::open(cluster, super::NAMESPACE, SERVER, SERVER).await?,
+            Tunnel::to_service(cluster, super::NAMESPACE, SERVER, SERVER).await?,
         ))
     }
 
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.0.port()
+        self.0.address().port()
     }
 }
 
