@@ -71,14 +71,17 @@ async fn list(api: &Api<Pod>, known: &Known) -> Result<String, kube::Error> {
 async fn follow(api: Api<Pod>, known: Arc<Known>, mut version: String) {
     let wanted = WatchParams::default().timeout(WATCH_SECONDS);
     loop {
-        if let Ok(events) = api.watch(&wanted, &version).await {
-            let mut events = events.boxed();
-            while let Some(Ok(event)) = events.next().await {
-                if let WatchEvent::Error(_) = event {
-                    break;
+        match api.watch(&wanted, &version).await {
+            Ok(events) => {
+                let mut events = events.boxed();
+                while let Some(Ok(event)) = events.next().await {
+                    if let WatchEvent::Error(_) = event {
+                        break;
+                    }
+                    take_in(&known, event);
                 }
-                take_in(&known, event);
             }
+            Err(_) => tokio::time::sleep(PAUSE).await,
         }
         // What happened in between is in the list.
         loop {

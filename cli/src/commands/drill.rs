@@ -12,7 +12,7 @@ use super::target::{brought_up, is_meant, local_failure};
 use crate::args::{DrillArgs, Scenarios};
 use crate::catalogue::Catalogue;
 use crate::drill::compare::compare_drills;
-use crate::drill::ground::{Ground, LocalGround};
+use crate::drill::ground::{Ground, LocalGround, can_break};
 use crate::drill::history::{FaultKind, Figure};
 use crate::drill::report::{DrillReport, DrillRun, limit, show, words};
 use crate::drill::scenario::{Count, ScenarioPlan, name};
@@ -200,7 +200,9 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
         profile.scenarios.clear();
         for scenario in args.scenarios.iter().flat_map(|scenario| match scenario {
             Scenarios::One(scenario) => vec![*scenario],
-            Scenarios::All => DrillScenario::on(environment.target).collect(),
+            Scenarios::All => DrillScenario::on(environment.target)
+                .filter(|scenario| can_break(environment, *scenario).is_ok())
+                .collect(),
         }) {
             if !profile.scenarios.contains(&scenario) {
                 profile.scenarios.push(scenario);
@@ -222,6 +224,9 @@ fn profile(environment: &Environment, args: &DrillArgs) -> Result<DrillProfile, 
         ))
         .hint("`shopctl failover-drill --list` shows what can be broken here")
         .exit(ExitCode::Usage));
+    }
+    for scenario in &profile.scenarios {
+        can_break(environment, *scenario).map_err(drill_failure)?;
     }
     Ok(profile)
 }

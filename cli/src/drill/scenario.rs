@@ -8,8 +8,8 @@ use crate::render::{ProbeTimes, grace_seconds};
 
 use super::history::{Expected, FaultKind, Figure, Micros, Objective, Over};
 
-/// How long a machine is away: until its pods run elsewhere, as far as they can, and for a while after that.
-const OUTAGE: Duration = Duration::from_secs(90);
+/// How long a machine is away once its pods have been given up: for as long they run elsewhere, as far as they can.
+const ELSEWHERE: Duration = Duration::from_mins(1);
 
 /// What a scenario does and expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl ScenarioPlan {
                 count,
             },
             fault,
-            lasts: fault.hits_a_machine().then_some(OUTAGE),
+            lasts: fault.hits_a_machine().then(|| outage(environment)),
             hypothesis: hypothesis(scenario).to_owned(),
             objectives: limits(
                 scenario,
@@ -159,7 +159,8 @@ fn victims(scenario: DrillScenario) -> (&'static str, Option<&'static str>, Coun
     }
 }
 
-fn fault(scenario: DrillScenario) -> FaultKind {
+/// What a scenario does to its victims.
+pub fn fault(scenario: DrillScenario) -> FaultKind {
     use DrillScenario as S;
     match scenario {
         S::RedisMasterDelete
@@ -256,6 +257,12 @@ fn hypothesis(scenario: DrillScenario) -> &'static str {
              sold by two. How long orders are away is measured, not promised."
         }
     }
+}
+
+/// How long a machine is away: until Kubernetes has given up its pods, and for a while after that.
+fn outage(environment: &Environment) -> Duration {
+    let loss = &environment.k3s.node_loss;
+    loss.grace.to_std() + Duration::from_secs(loss.toleration_seconds.into()) + ELSEWHERE
 }
 
 fn expected(scenario: DrillScenario) -> Vec<Expected> {
@@ -397,6 +404,9 @@ mod tests {
                 plan.fault == FaultKind::Stop
             );
             assert!(plan.victims.count.of(3) > 0);
+            // 20 s until the host counts as gone, 10 s until its pods are given up.
+            let outage = plan.fault.hits_a_machine().then_some(90);
+            assert_eq!(plan.lasts.map(|lasts| lasts.as_secs()), outage);
         }
     }
 

@@ -101,16 +101,16 @@ impl Drill<'_> {
         loop {
             sleep(LOOK_EVERY).await;
             let steady = progress.steady_again()?;
-            let hangs = breakage.is_broken();
+            let stays = breakage.is_broken() || breakage.is_ending();
             // Who comes back after a hang is to be met by customers too.
-            let back_for = if hangs {
+            let back_for = if stays {
                 back_since = None;
                 Duration::ZERO
             } else {
                 back_since.get_or_insert_with(Instant::now).elapsed()
             };
             let met = !stops || back_for >= AFTER_RETURN;
-            if let Some(after) = steady.filter(|_| !hangs && met) {
+            if let Some(after) = steady.filter(|_| !stays && met) {
                 let seconds = Duration::from_micros(after).as_secs_f64();
                 self.series.observer.observe(Event::StepDone {
                     step: step.to_owned(),
@@ -120,7 +120,7 @@ impl Drill<'_> {
                 return Ok(());
             }
             let what = match steady {
-                Some(_) if !hangs => format!("{} to be met by customers", breakage.names()),
+                Some(_) if !stays => format!("{} to be met by customers", breakage.names()),
                 Some(_) => format!("{} to be replaced", breakage.names()),
                 None => "10 good seconds".to_owned(),
             };
@@ -129,7 +129,7 @@ impl Drill<'_> {
                 .waiting(step, format!("{what}: {}", progress.in_short()?));
             if Instant::now() >= deadline {
                 let what = match steady {
-                    Some(_) => "still hanging after",
+                    Some(_) => "not replaced after",
                     None => "not as before within",
                 };
                 self.series

@@ -98,6 +98,11 @@ impl Breakage {
         self.victims.iter().any(|victim| victim.is_broken())
     }
 
+    /// Whether one of them was told to end and has not done so yet.
+    pub(super) fn is_ending(&self) -> bool {
+        self.victims.iter().any(|victim| victim.is_ending())
+    }
+
     /// Where all of it is written down.
     pub(super) fn journal(&self) -> &Arc<Journal> {
         &self.journal

@@ -59,7 +59,7 @@ pub(in crate::commands) fn drill(
         } else {
             Vec::new()
         };
-        Site::visit(&session, &visit, async |site| {
+        Site::visit(&session, &visit, async |site, interrupt| {
             let near = Near::open(&session, site).await?;
             let hosts = if args.heal {
                 BTreeMap::new()
@@ -79,7 +79,7 @@ pub(in crate::commands) fn drill(
             let ground: Arc<dyn Ground> = Arc::new(ground);
             if args.heal {
                 let (shop, auditor) = (&site.shop, &site.auditor);
-                let mut healed = heal(&*ground, shop, auditor, &near.redis, &*observer, &interrupt)
+                let mut healed = heal(&*ground, shop, auditor, &near.redis, &*observer, interrupt)
                     .await
                     .map_err(drill_failure)?;
                 healed.continued.extend(mended);
@@ -97,7 +97,7 @@ pub(in crate::commands) fn drill(
                 auditor: &site.auditor,
                 redis: &near.redis,
                 observer: &*observer,
-                interrupt: &interrupt,
+                interrupt,
             };
             drilling.run().await
         })

@@ -30,7 +30,7 @@ pub(in crate::commands) fn loadtest(
             observer: &*observer,
             interrupt: &interrupt,
         };
-        Site::visit(&session, &visit, async |site| {
+        Site::visit(&session, &visit, async |site, interrupt| {
             let test = LoadTest {
                 environment: session.environment(),
                 catalogue: &session.loaded.catalogue,
@@ -40,7 +40,7 @@ pub(in crate::commands) fn loadtest(
                 auditor: &site.auditor,
                 plan,
                 observer: &*observer,
-                interrupt: &interrupt,
+                interrupt,
             };
             measure(&test, reports, context).await
         })

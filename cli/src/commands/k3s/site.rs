@@ -41,11 +41,12 @@ pub(super) struct Site {
 }
 
 impl Site {
-    /// Does something with the shop of a session while nobody else changes it.
+    /// Does something with the shop of a session while nobody else changes it. It is asked to end by Ctrl-C, and when
+    /// somebody else may change the shop.
     pub(super) async fn visit<T>(
         session: &Session<'_>,
         visit: &Visit<'_>,
-        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+        work: impl AsyncFnOnce(&Self, &Interrupt) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let cluster = session.cluster().await?;
         let told = |error: crate::cluster::ClusterError| failure(error.into());
@@ -58,11 +59,27 @@ impl Site {
         let lease = Lease::take(&cluster, &request, visit.observer)
             .await
             .map_err(told)?;
-        let outcome = async {
+        let (press, ends) = Interrupt::by_hand();
+        let watching = async {
+            let lost = tokio::select! {
+                () = visit.interrupt.pressed() => None,
+                lost = lease.lost() => Some(lost),
+            };
+            press.press();
+            lost
+        };
+        let mut working = Box::pin(async {
             let site = Self::open(session, visit, cluster).await?;
-            work(&site).await
-        }
-        .await;
+            work(&site, &ends).await
+        });
+        let outcome = tokio::select! {
+            outcome = &mut working => outcome,
+            lost = watching => match (working.await, lost) {
+                // It was not interrupted by anybody here.
+                (Err(_), Some(lost)) => Err(told(lost)),
+                (outcome, _) => outcome,
+            },
+        };
         let released = lease.release().await.map_err(told);
         // What went wrong before is what has to be known.
         let done = outcome?;

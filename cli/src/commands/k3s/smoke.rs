@@ -39,9 +39,9 @@ async fn test(
         interrupt: &interrupt,
     };
     let name = session.environment().name.as_str();
-    let report = Site::visit(&session, &visit, async |site| {
+    let report = Site::visit(&session, &visit, async |site, interrupt| {
         let report =
-            crate::smoke::smoke(name, &site.shop, &site.auditor, &*observer, &interrupt).await?;
+            crate::smoke::smoke(name, &site.shop, &site.auditor, &*observer, interrupt).await?;
         Ok(report)
     })
     .await?;

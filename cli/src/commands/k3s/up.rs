@@ -80,7 +80,8 @@ async fn bring_up(
         .map_err(failure)?;
     let place = loaded.found.display();
     let proof = Proof::of(session.folder.state_dir());
-    let proved = proof.holds_for(&brought.digest);
+    // What was proved before the hosts were touched has to be proved again.
+    let proved = proof.holds_for(&brought.digest) && !planned.plan.touches_hosts();
     let outcome = if proved || args.no_smoke {
         if !brought.changed {
             context.ui.say(&format!(

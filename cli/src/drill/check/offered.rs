@@ -42,6 +42,11 @@ pub(super) fn nothing_else_broke(history: &History) -> Check {
         else {
             continue;
         };
+        // Who appears in the midst of it was added by somebody, as in a rollout. An instance keeps its name for life.
+        let in_the_midst = history.fault_at().is_some_and(|fault| sight.at > fault);
+        if in_the_midst && !before.contains_key(instance.as_str()) {
+            tally.cannot_tell(|| format!("{instance} is new at {}", seconds(sight.at)));
+        }
         let earlier = *before.entry(instance).or_insert(*restarts);
         before.insert(instance, *restarts);
         let is_victim = history
@@ -51,15 +56,15 @@ pub(super) fn nothing_else_broke(history: &History) -> Check {
         if is_victim || *restarts == earlier {
             tally.expect(true, String::new);
         } else {
-            tally.cannot_tell(|| {
-                format!(
-                    "{instance} was started again at {:.3} s",
-                    std::time::Duration::from_micros(sight.at).as_secs_f64()
-                )
-            });
+            tally.cannot_tell(|| format!("{instance} was started again at {}", seconds(sight.at)));
         }
     }
     tally.ended()
+}
+
+fn seconds(at: Micros) -> String {
+    let at = std::time::Duration::from_micros(at);
+    format!("{:.3} s", at.as_secs_f64())
 }
 
 /// Operations begin at a constant rate whatever the answers take; if fewer began, the recorder was not fed.

@@ -306,6 +306,26 @@ fn something_else_that_broke_is_unknown() {
 }
 
 #[test]
+fn somebody_who_appears_after_the_fault_is_unknown() {
+    let checks = spoiled(|history| {
+        history.sights.push(Sight {
+            at: END - 1,
+            seen: Seen::Instance {
+                instance: "gateway-7".to_owned(),
+                state: "starting".to_owned(),
+                ready: false,
+                role: None,
+                pid: None,
+                process: None,
+                restarts: 0,
+                last_exit: None,
+            },
+        });
+    });
+    assert_only(&checks, Verdict::Unknown, &["nothing else broke"]);
+}
+
+#[test]
 fn a_run_that_was_cut_short_proves_nothing_and_accuses_nobody() {
     let checks = spoiled(|history| {
         history.phases.truncate(2);

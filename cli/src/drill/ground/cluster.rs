@@ -12,8 +12,8 @@ use crate::catalogue::Catalogue;
 use crate::cluster::{Cluster, PodWatch, text};
 use crate::drill::error::DrillError;
 use crate::drill::history::{FaultKind, Seen};
-use crate::drill::scenario::Victims;
-use crate::environment::{Environment, HostRole};
+use crate::drill::scenario::{Victims, fault};
+use crate::environment::{DrillScenario, Environment, HostRole};
 use crate::host::Host;
 use crate::load::machine;
 use crate::report::Software;
@@ -82,14 +82,16 @@ impl ClusterGround {
     }
 
     fn pods(&self) -> Vec<PodInstance> {
-        let replicas = |component: &str| {
-            let settings = self.environment.components.get(component);
-            settings.map_or(0, |settings| {
-                usize::try_from(settings.replicas).unwrap_or(usize::MAX)
+        let replicas: BTreeMap<&str, usize> = self
+            .environment
+            .enabled()
+            .map(|(name, settings)| {
+                let replicas = usize::try_from(settings.replicas).unwrap_or(usize::MAX);
+                (name.as_str(), replicas)
             })
-        };
+            .collect();
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.instances(&self.watch.pods(), replicas)
+        slots.instances(&self.watch.pods(), &replicas)
     }
 
     /// What the servers of Redis say that they are, by instance.
@@ -155,40 +157,22 @@ impl ClusterGround {
         Ok(victims)
     }
 
-    /// An agent that can be broken in this way, with all that runs on it.
+    /// An agent that can be broken in this way and on which something runs, with all of that.
     fn machine_victim(
         &self,
         whom: Victims,
         kind: FaultKind,
         draw: &(dyn Fn(u64) -> u64 + Send + Sync),
     ) -> Result<Vec<Box<dyn Victim>>, DrillError> {
-        let taken = taken(kind);
-        let machines: Vec<Machine> = self
-            .environment
-            .hosts
-            .iter()
-            .filter(|(_, host)| host.role == HostRole::Agent)
-            .filter_map(|(name, _)| Machine::of(&self.environment, name.as_str(), taken))
-            .collect();
-        let drawn = chosen(machines, whom, draw).into_iter().next();
-        let machine = drawn.ok_or(DrillError::NoMachine {
-            commands: match taken {
-                Taken::Power => "`faults.powerOff` and `faults.powerOn`",
-                Taken::Network => "`faults.unplug` and `faults.plug`",
-            },
-        })?;
-        let hits = self
-            .pods()
+        let pods = self.pods();
+        let candidates: Vec<(Machine, Vec<Hit>)> = machines(&self.environment, kind)?
             .into_iter()
-            .filter(|pod| pod.node() == Some(&machine.name))
-            .filter_map(|pod| {
-                Some(Hit {
-                    process: pod.process?,
-                    instance: pod.instance,
-                    others: Vec::new(),
-                })
-            })
+            .map(|machine| (hits(&pods, &machine.name), machine))
+            .filter(|(hits, _)| !hits.is_empty())
+            .map(|(hits, machine)| (machine, hits))
             .collect();
+        let drawn = chosen(candidates, whom, draw).into_iter().next();
+        let (machine, hits) = drawn.ok_or_else(|| no_victim(whom))?;
         Ok(vec![Box::new(MachineVictim {
             outages: self.outages.clone(),
             is_broken: None,
@@ -196,6 +180,49 @@ impl ClusterGround {
             hits,
         })])
     }
+}
+
+/// Whether a scenario can take place in an environment: for a machine there must be commands that break it.
+pub fn can_break(environment: &Environment, scenario: DrillScenario) -> Result<(), DrillError> {
+    let kind = fault(scenario);
+    if kind.hits_a_machine() {
+        machines(environment, kind)?;
+    }
+    Ok(())
+}
+
+/// The agents that can be broken in this way.
+fn machines(environment: &Environment, kind: FaultKind) -> Result<Vec<Machine>, DrillError> {
+    let taken = taken(kind);
+    let machines: Vec<Machine> = environment
+        .hosts
+        .iter()
+        .filter(|(_, host)| host.role == HostRole::Agent)
+        .filter_map(|(name, _)| Machine::of(environment, name.as_str(), taken))
+        .collect();
+    if machines.is_empty() {
+        return Err(DrillError::NoMachine {
+            commands: match taken {
+                Taken::Power => "`faults.powerOff` and `faults.powerOn`",
+                Taken::Network => "`faults.unplug` and `faults.plug`",
+            },
+        });
+    }
+    Ok(machines)
+}
+
+/// What runs on a node.
+fn hits(pods: &[PodInstance], node: &str) -> Vec<Hit> {
+    pods.iter()
+        .filter(|pod| pod.node() == Some(node))
+        .filter_map(|pod| {
+            Some(Hit {
+                process: pod.process.clone()?,
+                instance: pod.instance.clone(),
+                others: Vec::new(),
+            })
+        })
+        .collect()
 }
 
 fn taken(kind: FaultKind) -> Taken {
@@ -344,6 +371,14 @@ impl PodVictim {
 
     async fn delete(&self) -> Result<String, String> {
         let pod = self.pod.pod.as_ref().ok_or("there is no pod")?;
+        // Who ended before was ended by somebody else.
+        match self.now() {
+            None => return Err("the pod was gone before".to_owned()),
+            Some(pod) if text(&pod, "/metadata/deletionTimestamp").is_some() => {
+                return Err("somebody else had ended the pod before".to_owned());
+            }
+            Some(_) => {}
+        }
         self.cluster
             .delete(pod)
             .await
@@ -416,6 +451,11 @@ impl Victim for PodVictim {
             Some(text(status, "/containerID")?.ends_with(self.pod.container()?))
         };
         self.is_stopped && runs_still().unwrap_or(false)
+    }
+
+    /// A pod that is deleted lingers until nobody sends it anything.
+    fn is_ending(&self) -> bool {
+        self.container.is_none() && self.now().is_some()
     }
 
     /// Its host has to be asked; if nobody does, Kubernetes replaces it when its probes have failed.

@@ -6,7 +6,7 @@
 mod cluster;
 mod local;
 
-pub use cluster::{ClusterGround, ClusterGrounds};
+pub use cluster::{ClusterGround, ClusterGrounds, can_break};
 pub use local::LocalGround;
 #[cfg(test)]
 pub(super) use local::tests::sleeper;
@@ -71,6 +71,10 @@ pub trait Victim: Send + Sync {
     fn strike<'a>(&'a mut self, kind: FaultKind, clock: Clock<'a>) -> BoxFuture<'a, Struck>;
     /// Whether it is broken still, and will be until somebody mends it or replaces it.
     fn is_broken(&self) -> bool;
+    /// Whether it was told to end and has not done so yet.
+    fn is_ending(&self) -> bool {
+        false
+    }
     /// Mends it without waiting for anybody, if that can be done: whoever drops a drill cannot wait.
     fn mend_at_once(&mut self, clock: Clock<'_>) -> Option<Struck>;
 }

@@ -74,11 +74,11 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// The instances of these pods. `replicas` says how many a component should have, for those that are numbered.
+    /// The instances of these pods. `replicas` says how many each component should have.
     pub fn instances(
         &mut self,
         pods: &[Arc<Value>],
-        replicas: impl Fn(&str) -> usize,
+        replicas: &BTreeMap<&str, usize>,
     ) -> Vec<PodInstance> {
         let mut found: Vec<PodInstance> = Vec::new();
         let mut by_component: BTreeMap<&str, Vec<&Arc<Value>>> = BTreeMap::new();
@@ -107,7 +107,8 @@ impl Slots {
             .collect();
         for component in components {
             let pods = by_component.remove(&*component).unwrap_or_default();
-            self.number(&component, &pods, replicas(&component), &mut found);
+            let replicas = replicas.get(&*component).copied().unwrap_or(0);
+            self.number(&component, &pods, replicas, &mut found);
         }
         let gone: Vec<(String, String)> = self
             .named
@@ -117,6 +118,12 @@ impl Slots {
             .collect();
         for (component, name) in gone {
             found.push(self.seen(&component, name, None));
+        }
+        // Of whom nothing was ever seen it is not known either how its pods are named.
+        for (component, _) in replicas.iter().filter(|(_, replicas)| **replicas > 0) {
+            if !found.iter().any(|one| one.component == *component) {
+                found.push(self.seen(component, format!("{component}-0"), None));
+            }
         }
         found.sort_by(|one, two| one.instance.cmp(&two.instance));
         found
@@ -276,7 +283,7 @@ mod tests {
         let mut slots = Slots::default();
         let one = pod("order", "order-x", "ReplicaSet", "c1");
         let two = pod("order", "order-y", "ReplicaSet", "c2");
-        let first = slots.instances(&shared(&[one.clone(), two.clone()]), |_| 2);
+        let first = slots.instances(&shared(&[one.clone(), two.clone()]), &[("order", 2)].into());
         assert_eq!(
             names(&first),
             [
@@ -294,14 +301,20 @@ mod tests {
         );
         let mut ending = one;
         ending["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:01Z");
-        let seen = slots.instances(&shared(&[ending.clone(), two.clone()]), |_| 2);
+        let seen = slots.instances(
+            &shared(&[ending.clone(), two.clone()]),
+            &[("order", 2)].into(),
+        );
         assert_eq!((seen[0].state, seen[0].ready), ("ending", false));
         let new = pod("order", "order-z", "ReplicaSet", "c3");
-        let seen = slots.instances(&shared(&[ending, two.clone(), new.clone()]), |_| 2);
+        let seen = slots.instances(
+            &shared(&[ending, two.clone(), new.clone()]),
+            &[("order", 2)].into(),
+        );
         assert_eq!(seen.len(), 2);
         assert_eq!(seen[0].process.as_deref(), Some("order-z/c3"));
         assert_eq!((seen[0].replaced, seen[1].replaced), (1, 0));
-        let seen = slots.instances(&shared(&[new]), |_| 2);
+        let seen = slots.instances(&shared(&[new]), &[("order", 2)].into());
         assert_eq!((seen[1].state, seen[1].ready), ("gone", false));
     }
 
@@ -309,12 +322,15 @@ mod tests {
     fn a_pod_with_a_name_that_stays_is_missed_when_it_is_gone() {
         let mut slots = Slots::default();
         let mut redis = pod("redis", "redis-0", "StatefulSet", "c1");
-        slots.instances(&shared(&[redis.clone()]), |_| 1);
-        assert_eq!(slots.instances(&[], |_| 1)[0].state, "gone");
+        slots.instances(&shared(&[redis.clone()]), &[("redis", 1)].into());
+        assert_eq!(
+            slots.instances(&[], &[("redis", 1)].into())[0].state,
+            "gone"
+        );
         redis["status"]["containerStatuses"][0] = json!({"containerID": "containerd://c2", "restartCount": 1,
             "state": {"running": {}}, "lastState": {"terminated": {"exitCode": 137, "reason": "Error",
                 "finishedAt": OffsetDateTime::now_utc().format(&Rfc3339).unwrap()}}});
-        let seen = &slots.instances(&shared(&[redis]), |_| 1)[0];
+        let seen = &slots.instances(&shared(&[redis]), &[("redis", 1)].into())[0];
         assert_eq!(
             (seen.process.as_deref(), seen.replaced),
             (Some("redis-0/c2"), 1)
@@ -328,12 +344,27 @@ mod tests {
     }
 
     #[test]
+    fn a_component_of_which_there_is_no_pod_is_missed() {
+        let mut slots = Slots::default();
+        let wanted = [("echo", 1), ("order", 2), ("search", 0)].into();
+        let order = pod("order", "order-x", "ReplicaSet", "c1");
+        let seen = slots.instances(&shared(&[order]), &wanted);
+        let states: Vec<_> = seen.iter().map(|one| (&*one.instance, one.state)).collect();
+        let expected = [
+            ("echo-0", "gone"),
+            ("order-0", "running"),
+            ("order-1", "gone"),
+        ];
+        assert_eq!(states, expected);
+    }
+
+    #[test]
     fn pods_of_jobs_and_those_that_are_over_are_no_instances() {
         let mut slots = Slots::default();
         let job = pod("postgres", "postgres-provision-1", "Job", "c1");
         let mut over = pod("order", "order-x", "ReplicaSet", "c2");
         over["status"]["phase"] = json!("Failed");
-        let seen = slots.instances(&shared(&[job, over]), |_| 0);
+        let seen = slots.instances(&shared(&[job, over]), &BTreeMap::new());
         assert_eq!(seen, []);
     }
 }

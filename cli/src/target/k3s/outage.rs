@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -145,7 +147,7 @@ impl Outages {
         };
         noted.insert(machine.name.clone(), owed);
         self.keep(&noted)?;
-        run(take, &self.beside).await?;
+        run(take, &self.beside, COMMAND).await?;
         if !is_gone(door).await {
             return Err(format!("{door} still takes connections"));
         }
@@ -187,7 +189,7 @@ impl Outages {
     /// It stays noted until the machine is back.
     async fn give(&self, name: &str, owed: &Owed) -> Result<(), String> {
         // A command that has nothing to do may say so by failing: what counts is the machine.
-        let ran = run(&owed.give, &self.beside).await;
+        let ran = run(&owed.give, &self.beside, COMMAND).await;
         let back = match &ran {
             Ok(()) => is_back(&owed.door).await,
             Err(_) => answers(&owed.door).await,
@@ -239,7 +241,7 @@ impl Outages {
     }
 }
 
-async fn run(argv: &[String], folder: &Path) -> Result<(), String> {
+async fn run(argv: &[String], folder: &Path, limit: Duration) -> Result<(), String> {
     let (program, arguments) = argv
         .split_first()
         .ok_or_else(|| "failed to run an empty command".to_owned())?;
@@ -259,11 +261,20 @@ async fn run(argv: &[String], folder: &Path) -> Result<(), String> {
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
-        .output();
-    let ended = timeout(COMMAND, child)
-        .await
-        .map_err(|_| failed(format!("it did not end within {} s", COMMAND.as_secs())))?
+        .spawn()
         .map_err(|error| failed(error.to_string()))?;
+    // It leads a group of its own, so that whatever it started ends with it.
+    let group = child.id().and_then(|id| i32::try_from(id).ok());
+    let Ok(ended) = timeout(limit, child.wait_with_output()).await else {
+        if let Some(group) = group {
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        }
+        return Err(failed(format!(
+            "it did not end within {} s",
+            limit.as_secs()
+        )));
+    };
+    let ended = ended.map_err(|error| failed(error.to_string()))?;
     if ended.status.success() {
         return Ok(());
     }
@@ -344,7 +355,27 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_fails_says_its_last_word() {
-        let refused = run(&words("ls /nowhere-at-all"), Path::new("/")).await;
+        let refused = run(&words("ls /nowhere-at-all"), Path::new("/"), COMMAND).await;
         assert!(refused.unwrap_err().contains("nowhere-at-all"));
+    }
+
+    #[tokio::test]
+    async fn a_command_that_does_not_end_is_ended_with_all_that_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "sleep 300 & echo $! > child; wait";
+        let argv = ["sh", "-c", script].map(str::to_owned);
+        let refused = run(&argv, folder.path(), Duration::from_millis(500)).await;
+        assert!(refused.unwrap_err().contains("did not end"));
+        let child = fs::read_to_string(folder.path().join("child")).unwrap();
+        let state = PathBuf::from(format!("/proc/{}/stat", child.trim()));
+        let gone = || match fs::read_to_string(&state) {
+            Ok(stat) => stat.contains(") Z "),
+            Err(_) => true,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !gone() {
+            assert!(Instant::now() < deadline, "it runs on");
+            sleep(LOOK_EVERY).await;
+        }
     }
 }

@@ -25,6 +25,9 @@ use crate::target::local::LocalFolder;
 /// How long a cluster may take to answer before it counts as one that does not: then the hosts are looked after first.
 const ANSWER: Duration = Duration::from_secs(6);
 
+/// A k3s that was started again says for a moment of pods that ran on that they are not ready.
+const TOLD_ANEW: Duration = Duration::from_secs(5);
+
 /// What is wanted, and where the state of it is.
 pub struct Wanting<'a> {
     /// The environment.
@@ -58,9 +61,12 @@ pub struct ShopPlan {
 impl ShopPlan {
     /// Whether there is anything to do.
     pub fn has_work(&self) -> bool {
+        self.touches_hosts() || !self.secrets.is_empty() || self.objects.has_work()
+    }
+
+    /// Whether anything would be done on a host.
+    pub fn touches_hosts(&self) -> bool {
         self.hosts.iter().any(|step| step.needed)
-            || !self.secrets.is_empty()
-            || self.objects.has_work()
     }
 
     /// What would be removed that is more than a part of something else: workloads, and whatever holds data.
@@ -345,6 +351,11 @@ impl Planned {
             let seen: ObjectSight = objects.look().await?;
             refuse_hopeless(&seen.plan, upping.force)?;
             objects.carry_out(&seen, &doing, upping.observer).await?;
+            let ran_before = seen.plan.of(Deed::Keep).next().is_some();
+            if self.plan.touches_hosts() && ran_before {
+                tokio::time::sleep(TOLD_ANEW).await;
+                objects.wait(&doing, upping.observer).await?;
+            }
         } else {
             objects.wait(&doing, upping.observer).await?;
         }
