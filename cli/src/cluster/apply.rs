@@ -12,6 +12,7 @@ use super::connect::{Applied, Applying, Cluster};
 use super::error::ClusterError;
 use super::object::{ObjectKey, list, text};
 use super::observe::AT_ONCE;
+use super::scaling::{hand_over, is_left_over};
 use super::stage::in_stages;
 use crate::event::Observer;
 
@@ -95,29 +96,43 @@ async fn make(
     } else if deed == Deed::Create {
         // One that is being deleted takes what is applied to it along.
         wait_not_going(cluster, &key).await?;
+    } else if deed == Deed::Change {
+        hand_over(cluster, object).await?;
     }
-    let applying = Applying {
-        dry_run: false,
+    apply(cluster, object, &key, force).await
+}
+
+async fn apply(
+    cluster: &Cluster,
+    object: &Value,
+    key: &ObjectKey,
+    force: bool,
+) -> Result<(), ClusterError> {
+    let mut applying = Applying {
         force,
+        ..Applying::default()
     };
-    match cluster.apply(object, None, applying).await? {
-        Applied::Object(_) => Ok(()),
-        Applied::Refused(status) => {
-            let conflicts = conflicts(&status);
-            if conflicts.is_empty() {
-                let hide = key.kind == "Secret";
-                Err(ClusterError::of_status(
-                    format!("apply {key}"),
-                    &status,
-                    hide,
-                ))
-            } else {
-                Err(ClusterError::Conflict {
-                    object: key.to_string(),
-                    conflicts,
-                })
-            }
+    loop {
+        let status = match cluster.apply(object, None, applying).await? {
+            Applied::Object(_) => return Ok(()),
+            Applied::Refused(status) => status,
+        };
+        let conflicts = conflicts(&status);
+        if conflicts.is_empty() {
+            let hide = key.kind == "Secret";
+            return Err(ClusterError::of_status(
+                format!("apply {key}"),
+                &status,
+                hide,
+            ));
         }
+        if applying.force || !is_left_over(cluster, object, &conflicts).await? {
+            return Err(ClusterError::Conflict {
+                object: key.to_string(),
+                conflicts,
+            });
+        }
+        applying.force = true;
     }
 }
 

@@ -36,12 +36,24 @@ pub struct Cluster {
 }
 
 /// How an object is applied.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Applying {
     /// Only say what would be there.
     pub dry_run: bool,
     /// Take fields from those who set them to something else.
     pub force: bool,
+    /// The field manager.
+    pub manager: &'static str,
+}
+
+impl Default for Applying {
+    fn default() -> Self {
+        Self {
+            dry_run: false,
+            force: false,
+            manager: MANAGER,
+        }
+    }
 }
 
 /// What came of applying an object.
@@ -186,7 +198,7 @@ impl Cluster {
         let parameters = PatchParams {
             dry_run: applying.dry_run,
             force: applying.force,
-            field_manager: Some(MANAGER.to_owned()),
+            field_manager: Some(applying.manager.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
         let namespace = namespace.or(text(object, "/metadata/namespace"));

@@ -31,6 +31,7 @@ mod pod_watch;
 mod pods;
 mod prune;
 mod ready;
+mod scaling;
 mod stage;
 mod wait;
 
@@ -51,5 +52,6 @@ pub use pod_watch::PodWatch;
 pub use pods::{LogReading, follow_log, is_of, notes, pods, read_log};
 pub use prune::{Reach, unwanted};
 pub use ready::{PodTrouble, Readiness, is_awaited, readiness, trouble};
+pub use scaling::is_autoscaled;
 pub use stage::{Stage, in_stages};
 pub use wait::{Awaiting, wait_ready};

@@ -12,6 +12,7 @@ use super::connect::{Applied, Applying, Cluster};
 use super::error::ClusterError;
 use super::object::{ObjectKey, belongs_to, selector_of, text};
 use super::prune::NEVER_OURS;
+use super::scaling::{is_left_over, keep_number};
 
 /// How many requests are under way at once.
 pub(super) const AT_ONCE: usize = 24;
@@ -152,11 +153,14 @@ async fn look_at(
         });
     }
     let live = live.filter(|live| !is_going(live));
-    let dry_run = if trial {
+    let mut dry_run = if trial {
         tried_elsewhere(cluster, object).await?
     } else {
         tried(cluster, object, None).await?
     };
+    if let DryRun::Object(after) | DryRun::Conflict { forced: after, .. } = &mut dry_run {
+        keep_number(object, live.as_ref(), after);
+    }
     Ok(Seen { key, live, dry_run })
 }
 
@@ -176,7 +180,7 @@ async fn tried(
 ) -> Result<DryRun, ClusterError> {
     let dry = Applying {
         dry_run: true,
-        force: false,
+        ..Applying::default()
     };
     let refusal = match cluster.apply(object, namespace, dry).await? {
         Applied::Object(object) => return Ok(DryRun::Object(object)),
@@ -185,7 +189,9 @@ async fn tried(
     let found = conflicts(&refusal);
     if !found.is_empty() {
         let forced = Applying { force: true, ..dry };
+        let is_left_over = is_left_over(cluster, object, &found).await?;
         return Ok(match cluster.apply(object, namespace, forced).await? {
+            Applied::Object(forced) if is_left_over => DryRun::Object(forced),
             Applied::Object(forced) => DryRun::Conflict {
                 conflicts: found,
                 forced,

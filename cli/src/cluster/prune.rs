@@ -69,16 +69,19 @@ fn holds(object: &Value, kinds: &[&str]) -> bool {
     text(object, "/kind").is_some_and(|kind| kinds.contains(&kind))
 }
 
-/// Whether shopctl made an object itself. Claims are made by their `StatefulSet` from our template, labels and all.
+/// Whether an object is ours. Claims are made by their `StatefulSet` from our template, labels and all.
 fn is_ours(object: &Value) -> bool {
-    if text(object, "/kind") == Some("PersistentVolumeClaim") {
-        return true;
-    }
-    list(object, "/metadata/ownerReferences").is_empty()
-        && !holds(object, NEVER_OURS)
-        && list(object, "/metadata/managedFields")
-            .iter()
-            .any(|entry| text(entry, "/manager") == Some(MANAGER))
+    text(object, "/kind") == Some("PersistentVolumeClaim")
+        || (list(object, "/metadata/ownerReferences").is_empty()
+            && !holds(object, NEVER_OURS)
+            && is_made_by_us(object))
+}
+
+/// Whether shopctl set a field of an object itself.
+pub(super) fn is_made_by_us(object: &Value) -> bool {
+    list(object, "/metadata/managedFields")
+        .iter()
+        .any(|entry| text(entry, "/manager") == Some(MANAGER))
 }
 
 #[cfg(test)]

@@ -14,13 +14,13 @@ use shopctl::interrupt::Interrupt;
 use super::server::cluster;
 
 /// An environment of its own, with its own namespace.
-struct Shop {
-    cluster: Cluster,
-    name: &'static str,
+pub(crate) struct Shop {
+    pub(crate) cluster: Cluster,
+    pub(crate) name: &'static str,
 }
 
 impl Shop {
-    async fn new(name: &'static str) -> Option<Self> {
+    pub(crate) async fn new(name: &'static str) -> Option<Self> {
         Some(Self {
             cluster: cluster().await?,
             name,
@@ -39,12 +39,12 @@ impl Shop {
         object
     }
 
-    fn namespace(&self) -> Value {
+    pub(crate) fn namespace(&self) -> Value {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.name,
             "labels": {MANAGED_BY: MANAGER, ENVIRONMENT: self.name}}})
     }
 
-    fn deployment(&self, replicas: u32) -> Value {
+    pub(crate) fn deployment(&self, replicas: u32) -> Value {
         let spec = json!({"replicas": replicas, "selector": {"matchLabels": {"app": "order"}}, "template": {
             "metadata": {"labels": {"app": "order"}},
             "spec": {"containers": [{"name": "order", "image": "shopd:1", "ports": [{"containerPort": 80}],
@@ -120,7 +120,7 @@ impl Shop {
         ]
     }
 
-    async fn plan(&self, wanted: &[Value]) -> ObjectPlan {
+    pub(crate) async fn plan(&self, wanted: &[Value]) -> ObjectPlan {
         let sight = look(&self.cluster, self.name, wanted).await.unwrap();
         let gone = unwanted(
             &sight.live,
@@ -131,7 +131,11 @@ impl Shop {
         object_plan(&sight.wanted, &gone, &Mask::of(["correct-horse-battery"]))
     }
 
-    async fn up(&self, wanted: &[Value], force: bool) -> Result<ObjectPlan, ClusterError> {
+    pub(crate) async fn up(
+        &self,
+        wanted: &[Value],
+        force: bool,
+    ) -> Result<ObjectPlan, ClusterError> {
         let plan = self.plan(wanted).await;
         carry_out(&self.cluster, &plan, wanted, force, &Unobserved).await?;
         Ok(plan)
@@ -160,7 +164,7 @@ impl Shop {
     }
 }
 
-fn deeds(plan: &ObjectPlan) -> Vec<(String, Deed)> {
+pub(crate) fn deeds(plan: &ObjectPlan) -> Vec<(String, Deed)> {
     plan.pending()
         .map(|change| (change.object.to_string(), change.deed))
         .collect()
@@ -405,7 +409,7 @@ async fn an_object_of_a_kind_that_nobody_knows_is_named() {
     );
     let dry = Applying {
         dry_run: true,
-        force: false,
+        ..Applying::default()
     };
     let refused = shop
         .cluster

@@ -4,6 +4,7 @@
 
 mod apply;
 mod lease;
+mod scaling;
 mod server;
 #[path = "../skipped/mod.rs"]
 mod skipped;

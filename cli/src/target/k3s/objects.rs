@@ -9,7 +9,7 @@ use super::secrets::{ClusterSecrets, add_missing};
 use super::{K3sError, NAMESPACE};
 use crate::cluster::{
     Awaiting, Cluster, ClusterError, Deed, Mask, ObjectKey, ObjectPlan, Reach, Sight, carry_out,
-    look, number, object_plan, remove, text, unwanted, wait_ready,
+    is_autoscaled, look, number, object_plan, remove, text, unwanted, wait_ready,
 };
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
@@ -34,6 +34,18 @@ pub(super) struct ObjectSight {
     /// What would be done.
     pub plan: ObjectPlan,
     sight: Sight,
+}
+
+impl ObjectSight {
+    /// What there is and nobody wants.
+    fn pruned(&self) -> impl Iterator<Item = &Value> {
+        self.sight.live.iter().filter(|object| {
+            let key = ObjectKey::of(object);
+            self.plan
+                .of(Deed::Prune)
+                .any(|change| Some(&change.object) == key.as_ref())
+        })
+    }
 }
 
 /// How a plan is carried out.
@@ -95,19 +107,13 @@ impl<'a> Objects<'a> {
         carry_out(self.cluster, &seen.plan, &namespaces, doing.force, observer).await?;
         self.make_secrets(observer).await?;
         go_on(doing)?;
+        // An autoscaler that is there would take back the number of pods that it decided on.
+        let (scalers, gone): (Vec<&Value>, Vec<&Value>) = seen
+            .pruned()
+            .partition(|object| text(object, "/kind") == Some("HorizontalPodAutoscaler"));
+        remove(self.cluster, &scalers, observer).await?;
         carry_out(self.cluster, &seen.plan, &others, doing.force, observer).await?;
         go_on(doing)?;
-        let gone: Vec<&Value> = seen
-            .sight
-            .live
-            .iter()
-            .filter(|object| {
-                let key = ObjectKey::of(object);
-                seen.plan
-                    .of(Deed::Prune)
-                    .any(|change| Some(&change.object) == key.as_ref())
-            })
-            .collect();
         // What goes takes its time to end, and nothing waits for it.
         let going = async { Ok(remove(self.cluster, &gone, observer).await?) };
         tokio::try_join!(going, self.wait(doing, observer))?;
@@ -147,11 +153,17 @@ impl<'a> Objects<'a> {
 
     /// A digest of everything that is wanted as it is in the cluster now: it changes with every change of it.
     pub(super) async fn digest(&self) -> Result<String, K3sError> {
-        let keys: Vec<ObjectKey> = self.wanted.iter().filter_map(ObjectKey::of).collect();
-        let found =
-            futures_util::future::try_join_all(keys.iter().map(|key| self.cluster.get(key)))
-                .await?;
-        Ok(digest(found.iter().flatten()))
+        let looks = self.wanted.iter().map(|wanted| async move {
+            match ObjectKey::of(wanted) {
+                Some(key) => self.cluster.get(&key).await,
+                None => Ok(None),
+            }
+        });
+        let found = futures_util::future::try_join_all(looks).await?;
+        let both = self.wanted.iter().zip(&found);
+        Ok(digest(both.filter_map(|(wanted, live)| {
+            Some((live.as_ref()?, is_autoscaled(wanted)))
+        })))
     }
 }
 
@@ -164,26 +176,14 @@ fn go_on(doing: &Doing<'_>) -> Result<(), K3sError> {
     }
 }
 
-/// A digest of objects: which they are and which version of each. Controllers change the status all the time, which a
-/// generation does not count; what has none changes only when somebody changes it.
-fn digest<'a>(objects: impl Iterator<Item = &'a Value>) -> String {
+/// A digest of objects: which they are and which version of each. An autoscaler may change a number of pods without making
+/// it another version.
+fn digest<'a>(objects: impl Iterator<Item = (&'a Value, bool)>) -> String {
     let mut lines: Vec<String> = objects
-        .map(|object| {
-            let version = number(object, "/metadata/generation").map_or_else(
-                || {
-                    text(object, "/metadata/resourceVersion")
-                        .unwrap_or_default()
-                        .to_owned()
-                },
-                |generation| generation.to_string(),
-            );
+        .map(|(object, is_autoscaled)| {
             let key = ObjectKey::of(object).map(|key| key.to_string());
             let uid = text(object, "/metadata/uid").unwrap_or_default();
-            // A claim's or a Service's status would count as a change of it otherwise.
-            let version = match text(object, "/kind") {
-                Some("PersistentVolumeClaim" | "Namespace") => String::new(),
-                _ => version,
-            };
+            let version = version(object, is_autoscaled);
             format!("{} {uid} {version}\n", key.unwrap_or_default())
         })
         .collect();
@@ -193,6 +193,30 @@ fn digest<'a>(objects: impl Iterator<Item = &'a Value>) -> String {
         digest.update(line);
     }
     hex::encode(digest.finalize())
+}
+
+/// What changes when somebody changes an object. Controllers change its status all the time, which a generation does not
+/// count.
+fn version(object: &Value, is_autoscaled: bool) -> String {
+    // A claim's or a Service's status would count as a change of it otherwise.
+    if let Some("PersistentVolumeClaim" | "Namespace") = text(object, "/kind") {
+        return String::new();
+    }
+    let generation = number(object, "/metadata/generation").filter(|_| !is_autoscaled);
+    match (generation, object.get("spec")) {
+        (Some(generation), _) => generation.to_string(),
+        // An autoscaler has no generation, and its status changes every few seconds.
+        (None, Some(spec)) => {
+            let mut spec = spec.clone();
+            if is_autoscaled && let Some(fields) = spec.as_object_mut() {
+                fields.remove("replicas");
+            }
+            spec.to_string()
+        }
+        (None, None) => text(object, "/metadata/resourceVersion")
+            .unwrap_or_default()
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -208,10 +232,28 @@ mod tests {
             "metadata": {"name": "order", "uid": "u", "generation": generation, "resourceVersion": replicas.to_string()},
             "status": {"replicas": replicas}})
         };
-        let of = |object: Value| digest([&object].into_iter());
+        let of = |object: Value| digest([(&object, false)].into_iter());
         assert_eq!(of(object(1, 1)), of(object(1, 2)));
         assert_ne!(of(object(1, 1)), of(object(2, 1)));
         let map = |version: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "resourceVersion": version}});
         assert_ne!(of(map("1")), of(map("2")));
+    }
+
+    #[test]
+    fn an_autoscaler_may_scale_what_was_proved_and_nothing_else() {
+        let object = |generation: u32, replicas: u32, image: &str| {
+            json!({"kind": "Deployment", "metadata": {"name": "order", "generation": generation},
+                "spec": {"replicas": replicas, "image": image}})
+        };
+        let of = |object: Value, scaled| digest([(&object, scaled)].into_iter());
+        assert_eq!(of(object(1, 2, "a"), true), of(object(2, 3, "a"), true));
+        assert_ne!(of(object(1, 2, "a"), true), of(object(2, 2, "b"), true));
+        assert_ne!(of(object(1, 2, "a"), false), of(object(2, 3, "a"), false));
+        let scaler = |version: &str, most: u32| {
+            json!({"kind": "HorizontalPodAutoscaler", "metadata": {"name": "order", "resourceVersion": version},
+                "spec": {"maxReplicas": most}})
+        };
+        assert_eq!(of(scaler("1", 4), false), of(scaler("2", 4), false));
+        assert_ne!(of(scaler("1", 4), false), of(scaler("2", 5), false));
     }
 }
