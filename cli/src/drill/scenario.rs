@@ -393,7 +393,7 @@ mod tests {
     #[test]
     fn every_scenario_has_a_name_a_hypothesis_and_somebody_to_hit() {
         let (catalogue, environment) = shop(
-            "version: 1\ntarget: k3s\nhosts:\n  a:\n    address: 192.0.2.1\n    user: shop\n    roles: [server]\n",
+            "target: k3s\nhosts: { a: { address: 192.0.2.1 } }\ningress: { host: shop.example.com }\n",
         );
         for scenario in DrillScenario::ALL {
             let plan = ScenarioPlan::new(scenario, &environment, &catalogue);
@@ -412,7 +412,7 @@ mod tests {
 
     #[test]
     fn what_hangs_is_replaced_when_its_probes_have_failed() {
-        let (catalogue, environment) = shop("version: 1\ntarget: local\n");
+        let (catalogue, environment) = shop("target: local\n");
         let replaced = Replaced::of(&environment, &catalogue, "order").unwrap();
         assert_eq!(replaced.earliest, Duration::from_secs(14));
         assert_eq!(replaced.latest, Duration::from_secs(15));

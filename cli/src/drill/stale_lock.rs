@@ -33,7 +33,7 @@ const BESIDES: Duration = Duration::from_secs(3);
 const RESERVE: Duration = Duration::from_millis(1_500);
 /// How long the new holder's lock is looked at after the old holder went on: longer while no release was counted.
 const WATCH: Duration = Duration::from_secs(1);
-const WATCH_AT_MOST: Duration = Duration::from_secs(3);
+const WATCH_AT_MOST: Duration = Duration::from_secs(8);
 /// The new holder's lock outlives the watch.
 const NEW_LOCK: Duration = Duration::from_secs(15);
 /// How long the new holder tries to get the lock.

@@ -133,6 +133,8 @@ pub(super) struct PeersContext {
 pub(super) struct PeerContext {
     pub name: String,
     pub ordinal: u32,
+    /// Whether its host leads to all pods of the component.
+    pub shared: bool,
     pub host: String,
     pub ports: BTreeMap<String, u16>,
     /// The folder of its Unix socket, where it and its clients share a machine.

@@ -474,6 +474,7 @@ fn peers(input: &RenderInput<'_>) -> BTreeMap<String, PeersContext> {
                 .map(|instance| PeerContext {
                     name: instance.name,
                     ordinal: instance.ordinal,
+                    shared: instance.shared,
                     host: instance.host,
                     ports: instance.ports,
                     socket_dir: local.then_some(instance.run_dir),

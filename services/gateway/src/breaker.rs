@@ -21,17 +21,20 @@ pub(crate) enum Fault {
 pub(crate) struct Breaker {
     threshold: u32,
     pause: Duration,
+    shared: bool,
     failures: u32,
     /// When the next probe is due; `None` while the circuit is closed.
     open: Option<Instant>,
 }
 
 impl Breaker {
-    /// Opens after `threshold` doubtful failures in a row, and is then probed every `pause`.
-    pub(crate) fn new(threshold: u32, pause: Duration) -> Self {
+    /// Opens after `threshold` doubtful failures in a row, and is then probed every `pause`. At an address that several
+    /// replicas share, what one of them fails at says nothing about the others: only when all are silent it opens.
+    pub(crate) fn new(threshold: u32, pause: Duration, shared: bool) -> Self {
         Self {
             threshold,
             pause,
+            shared,
             failures: 0,
             open: None,
         }
@@ -50,7 +53,11 @@ impl Breaker {
     /// An attempt failed. Says whether the circuit has just opened.
     pub(crate) fn failed(&mut self, fault: Fault, now: Instant) -> bool {
         self.failures = self.failures.saturating_add(1);
-        let opens = fault != Fault::Doubtful || self.failures >= self.threshold;
+        let opens = match fault {
+            Fault::Silent => true,
+            Fault::Unreachable => !self.shared,
+            Fault::Doubtful => !self.shared && self.failures >= self.threshold,
+        };
         if opens && self.open.is_none() {
             self.open = Some(now + self.pause);
             return true;
@@ -85,7 +92,7 @@ mod tests {
     #[test]
     fn doubtful_failures_open_it_only_in_a_row() {
         let now = Instant::now();
-        let mut breaker = Breaker::new(3, PAUSE);
+        let mut breaker = Breaker::new(3, PAUSE, false);
         assert!(!breaker.failed(Fault::Doubtful, now));
         assert!(!breaker.failed(Fault::Doubtful, now));
         breaker.succeeded();
@@ -100,7 +107,7 @@ mod tests {
     fn certain_failures_open_it_at_once_and_it_opens_once() {
         for fault in [Fault::Unreachable, Fault::Silent] {
             let now = Instant::now();
-            let mut breaker = Breaker::new(3, PAUSE);
+            let mut breaker = Breaker::new(3, PAUSE, false);
             assert!(breaker.failed(fault, now));
             assert!(!breaker.failed(fault, now));
             assert!(!breaker.is_closed());
@@ -108,9 +115,18 @@ mod tests {
     }
 
     #[test]
+    fn one_of_several_at_an_address_does_not_open_it() {
+        let now = Instant::now();
+        let mut breaker = Breaker::new(1, PAUSE, true);
+        assert!(!breaker.failed(Fault::Doubtful, now));
+        assert!(!breaker.failed(Fault::Unreachable, now));
+        assert!(breaker.failed(Fault::Silent, now), "all of them hang");
+    }
+
+    #[test]
     fn probes_are_paced_and_only_one_of_them_closes_it() {
         let start = Instant::now();
-        let mut breaker = Breaker::new(1, PAUSE);
+        let mut breaker = Breaker::new(1, PAUSE, false);
         assert!(
             !breaker.take_probe(start),
             "a closed circuit needs no probe"

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use crate::breaker::Fault;
 use crate::figures::{Outcome, UpstreamFigures};
-use crate::retry::{MAX_TRIES, RetryBudget, is_repeatable};
+use crate::retry::{RetryBudget, is_repeatable};
 use crate::upstream::{
     AnswerClock, AttemptError, BodyFault, ConnectError, Endpoint, Lease, RequestBody, Upstream,
 };
@@ -93,7 +93,7 @@ impl Forwarder<'_> {
                 return Err(ForwardError::Unavailable);
             };
             let attempt = endpoint.attempt(request, &clock).await;
-            let may_try_again = |tries: usize| tries + 1 < MAX_TRIES as usize;
+            let may_try_again = |tries: usize| tries + 1 < self.upstream.most_tries();
             let again = || {
                 spare
                     .as_ref()
@@ -193,7 +193,7 @@ impl Forwarder<'_> {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE
             && may_try_again
-            && self.upstream.has_other(endpoint)
+            && self.upstream.may_meet_another(endpoint)
             && let Some(request) = again()
             && self.pay(now)
         {

@@ -153,6 +153,9 @@ pub struct RateSettings {
 pub struct UpstreamSettings {
     /// `host:port` of each replica.
     pub endpoints: Vec<String>,
+    /// Whether each of them is the address of several replicas, as that of a Service of Kubernetes.
+    #[serde(default)]
+    pub shared: bool,
     /// Path prefixes that lead here. The shop's own services have theirs by name.
     #[serde(default)]
     pub prefixes: Vec<String>,
@@ -358,6 +361,7 @@ mod tests {
         let settings = UpstreamSettings {
             endpoints: endpoints.iter().map(|&it| it.to_owned()).collect(),
             prefixes: Vec::new(),
+            shared: false,
             timeout_milliseconds: 1000,
             max_in_flight: 10,
             repeat_keyed: None,

@@ -112,6 +112,7 @@ impl Worker {
             idle_time: UPSTREAM_IDLE,
             failures: settings.breaker_failures,
             open: milliseconds(settings.breaker_open_milliseconds),
+            shared: false,
         };
         let upstreams: Vec<Upstream> = shared
             .upstreams
@@ -122,7 +123,10 @@ impl Worker {
                     timeout: milliseconds(upstream.timeout_milliseconds),
                     in_flight: upstream.max_in_flight,
                     repeat_keyed: upstream.repeats_keyed(name),
-                    endpoint,
+                    endpoint: EndpointLimits {
+                        shared: upstream.shared,
+                        ..endpoint
+                    },
                 };
                 Upstream::new(name, &upstream.endpoints, limits, circuits)
             })

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointLimits};
+use crate::retry::MAX_TRIES;
 use crate::shared::Circuits;
 
 /// Numbers that an upstream keeps to.
@@ -69,6 +70,16 @@ impl Upstream {
         self.in_flight.get() < self.limits.in_flight
     }
 
+    /// How often a request is tried at most. Where replicas share an address, each try may meet the one that is gone.
+    pub(crate) fn most_tries(&self) -> usize {
+        let tries = MAX_TRIES as usize;
+        if self.limits.endpoint.shared {
+            tries * 2
+        } else {
+            tries
+        }
+    }
+
     /// Counts a request in flight until the guard is dropped.
     pub(crate) fn in_flight(&self) -> &Cell<usize> {
         &self.in_flight
@@ -88,6 +99,11 @@ impl Upstream {
             .cloned()
     }
 
+    /// Whether another try may be answered by another replica than this endpoint's that answered last.
+    pub(crate) fn may_meet_another(&self, endpoint: &Rc<Endpoint>) -> bool {
+        self.limits.endpoint.shared || self.has_other(endpoint)
+    }
+
     /// Whether an endpoint other than this one is available.
     pub(crate) fn has_other(&self, endpoint: &Rc<Endpoint>) -> bool {
         self.endpoints
@@ -104,6 +120,10 @@ mod tests {
     use crate::breaker::Fault;
 
     fn upstream(count: usize) -> Upstream {
+        upstream_of(count, false)
+    }
+
+    fn upstream_of(count: usize, shared: bool) -> Upstream {
         let second = Duration::from_secs(1);
         let endpoint = EndpointLimits {
             connect: second,
@@ -113,6 +133,7 @@ mod tests {
             idle_time: second,
             failures: 1,
             open: second,
+            shared,
         };
         let names: Vec<String> = (0..count)
             .map(|index| format!("127.0.0.1:{}", index + 1))
@@ -156,6 +177,18 @@ mod tests {
         assert!(!upstream.has_other(&upstream.endpoints[1]));
         upstream.endpoints[1].failed(Fault::Unreachable, Instant::now());
         assert!(upstream.choose(&[]).is_none());
+    }
+
+    #[test]
+    fn an_address_of_several_is_tried_again_whoever_of_them_was_gone() {
+        let upstream = upstream_of(1, true);
+        let endpoint = upstream.choose(&[]).unwrap();
+        endpoint.failed(Fault::Unreachable, Instant::now());
+        let tried = [Rc::clone(&endpoint)];
+        assert!(Rc::ptr_eq(&upstream.choose(&tried).unwrap(), &endpoint));
+        assert!(upstream.may_meet_another(&endpoint));
+        assert!(!upstream.has_other(&endpoint), "a probe may be in no haste");
+        assert!(upstream.most_tries() > upstream_of(2, false).most_tries());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct EndpointLimits {
     pub(crate) failures: u32,
     /// Pause between probes while it is open.
     pub(crate) open: Duration,
+    /// Whether several replicas are behind its address.
+    pub(crate) shared: bool,
 }
 
 /// Why an attempt brought no answer. A request that was certainly not sent comes back.
@@ -101,7 +103,7 @@ impl Endpoint {
             limits,
             circuits,
             gauge: circuit_gauge(upstream, authority),
-            breaker: RefCell::new(Breaker::new(limits.failures, limits.open)),
+            breaker: RefCell::new(Breaker::new(limits.failures, limits.open, limits.shared)),
             idle: RefCell::default(),
             connections: RefCell::default(),
             next_connection: Cell::new(0),
