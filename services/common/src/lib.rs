@@ -26,6 +26,7 @@ pub mod config;
 pub mod context;
 pub mod extract;
 pub mod health;
+mod logins;
 mod misfit;
 pub mod openapi;
 pub mod postgres;

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgPool};
 use tokio::sync::watch;
 
 use crate::config::{ConfigError, Instance, PostgresConfig};
+pub use crate::logins::Logins;
 use crate::server::Shutdown;
 use crate::silence;
 
@@ -23,6 +24,9 @@ const IDLE: Duration = Duration::from_mins(2);
 const LOOK_AT_AFTER: Duration = Duration::from_secs(1);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How often a process that knows two passwords looks which of them is right: so long a new connection of its pool may
+/// be refused while the password changes.
+const LOOK_AT_PASSWORD: Duration = Duration::from_millis(250);
 
 /// A service's database.
 #[derive(Debug, Clone)]
@@ -46,15 +50,27 @@ impl Postgres {
         migrator: &'static Migrator,
         shutdown: Shutdown,
     ) -> Result<Self, ConfigError> {
-        let options = connect_options(config, instance)?;
-        let pool = pool_of(config, &options);
+        let logins = Logins::read(config, instance)?;
+        let pool = pool_of(config, logins.current());
         let pending = Migrations::Pending("the database has not been asked yet".into());
         let (progress, migrations) = watch::channel(pending);
+        let ending = shutdown.clone();
+        let migrating = logins.clone();
+        let migrated = pool.clone();
         tokio::spawn(async move {
-            shutdown
-                .or_until(migrate_until_done(options, migrator, progress))
+            ending
+                .or_until(async {
+                    let done = migrate_until_done(&migrating, migrator, &progress).await;
+                    // Whoever is ready has a pool that gets in.
+                    migrated.set_connect_options(migrating.current().clone());
+                    progress.send_replace(done);
+                })
                 .await;
         });
+        if logins.may_change() {
+            let pool = pool.clone();
+            tokio::spawn(async move { shutdown.or_until(follow_password(&pool, &logins)).await });
+        }
         Ok(Self { pool, migrations })
     }
 
@@ -113,13 +129,6 @@ pub fn connect_options(
     })
 }
 
-/// Connects, with a limit to how long the server may be silent.
-pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    let connection = options.connect().await?;
-    silence::limit(options.get_port());
-    Ok(connection)
-}
-
 fn pool_of(config: &PostgresConfig, options: &PgConnectOptions) -> PgPool {
     let port = config.port;
     PgPoolOptions::new()
@@ -143,21 +152,32 @@ fn pool_of(config: &PostgresConfig, options: &PgConnectOptions) -> PgPool {
         .connect_lazy_with(options.clone())
 }
 
+/// Lets the pool connect with the password that is right, which becomes another one while it is rotated.
+async fn follow_password(pool: &PgPool, logins: &Logins) {
+    loop {
+        if let Ok(connection) = logins.connect().await {
+            pool.set_connect_options(logins.current().clone());
+            // It answered, which is all that was asked.
+            let _ = connection.close().await;
+        }
+        tokio::time::sleep(LOOK_AT_PASSWORD).await;
+    }
+}
+
 async fn migrate_until_done(
-    options: PgConnectOptions,
+    logins: &Logins,
     migrator: &'static Migrator,
-    progress: watch::Sender<Migrations>,
-) {
+    progress: &watch::Sender<Migrations>,
+) -> Migrations {
     let mut wait = FIRST_RETRY;
     loop {
-        match migrate(&options, migrator).await {
+        match migrate(logins, migrator).await {
             Ok(()) => {
                 tracing::info!(
                     migrations = migrator.iter().count(),
                     "the database is migrated"
                 );
-                progress.send_replace(Migrations::Done);
-                return;
+                return Migrations::Done;
             }
             Err(error) => {
                 tracing::warn!(%error, "failed to migrate the database, trying again");
@@ -170,12 +190,14 @@ async fn migrate_until_done(
 }
 
 /// On a connection of its own: a migration may take longer than a statement, and waits for other replicas' lock.
-async fn migrate(options: &PgConnectOptions, migrator: &Migrator) -> Result<(), MigrateError> {
-    let options = options.clone().options([
-        ("statement_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-    ]);
-    let mut connection = connect(&options).await.map_err(MigrateError::Execute)?;
+async fn migrate(logins: &Logins, migrator: &Migrator) -> Result<(), MigrateError> {
+    let unlimited = logins.map(|options| {
+        options.options([
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ])
+    });
+    let mut connection = unlimited.connect().await.map_err(MigrateError::Execute)?;
     migrator.run_direct(None, &mut connection, false).await?;
     connection.close().await.map_err(MigrateError::Execute)
 }

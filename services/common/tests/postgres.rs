@@ -12,8 +12,8 @@ use shop_common::postgres::Postgres;
 use shop_common::problem::{ConstraintProblem, DatabaseProblem, Problem, ProblemKind, is_outage};
 use shop_common::server::Shutdown;
 use shop_testkit::{Database, Durability, Postgres as Server, Role, eventually};
-use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::SqlStr;
 
 const SOON: Duration = Duration::from_secs(20);
 

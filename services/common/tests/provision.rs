@@ -82,6 +82,7 @@ impl Setting {
             database: self.name.clone(),
             user: user.to_owned(),
             password_file: SecretFile::new(password),
+            other_password_file: None,
             max_connections: 1,
             statement_timeout_milliseconds: 5_000,
             acquire_timeout_milliseconds: 2_000,

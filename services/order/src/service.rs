@@ -5,7 +5,7 @@ use std::time::Duration;
 use shop_common::auth::KeySource;
 use shop_common::config::ConfigError;
 use shop_common::health::Readiness;
-use shop_common::postgres::{Postgres, connect_options};
+use shop_common::postgres::{Logins, Postgres};
 use shop_common::redis::Redis;
 use shop_common::server::{ServeError, Server, Shutdown};
 use shop_common::tasks::Tasks;
@@ -53,10 +53,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     // Nobody waits for a decision for longer than this, so Postgres need not work on one for longer either: what it has
     // not committed by then it takes back, with its locks.
     let patience = settings.batcher().patience.as_millis().to_string();
-    let options = connect_options(&config.postgres, &config.instance)?
-        .options([("statement_timeout", patience.as_str())]);
+    let logins = Logins::read(&config.postgres, &config.instance)?
+        .map(|options| options.options([("statement_timeout", patience.as_str())]));
     let (batcher, deciding) =
-        Batcher::new(settings.batcher(), || PostgresDecider::new(options.clone()));
+        Batcher::new(settings.batcher(), || PostgresDecider::new(logins.clone()));
     let (locks, releasing) = SaleLocks::new(redis, settings.lock_lifetime());
     let (sales, asking) = Sales::new(postgres.pool().clone());
     // These end by themselves when the routes, which are their last users, are gone.

@@ -146,6 +146,9 @@ pub struct PostgresConfig {
     pub user: String,
     /// The role's password.
     pub password_file: SecretFile,
+    /// Another password that the role may have: the one before, or the one that is to come, while it is rotated.
+    #[serde(default)]
+    pub other_password_file: Option<SecretFile>,
     /// Connections this process may hold at most. They are opened when needed and closed when idle.
     #[serde(default = "eight_connections")]
     pub max_connections: u32,

@@ -30,9 +30,12 @@ pub struct SuperuserConfig {
     /// The database to make.
     pub database: SqlName,
     /// A superuser.
-    pub user: String,
+    pub user: SqlName,
     /// The superuser's password.
     pub password_file: SecretFile,
+    /// The password that it may still have: then it is given the one above.
+    #[serde(default)]
+    pub other_password_file: Option<SecretFile>,
 }
 
 /// `[[roles]]`: a service's role.

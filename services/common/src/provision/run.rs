@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
 use super::config::{ProvisionConfig, RoleConfig, SqlName, SuperuserConfig};
 use super::scram;
-use crate::config::{ConfigError, SecretFile};
+use crate::config::{ConfigError, Secret, SecretFile};
+use crate::logins::is_wrong_password;
 
 /// Two runs at once take turns by this advisory lock: "shop" in ASCII.
 const TURN: i64 = 0x7368_6f70;
@@ -84,6 +85,12 @@ pub async fn provision(config: &ProvisionConfig) -> Result<Vec<String>, Provisio
     let database = &config.postgres.database;
     let mut session = Session::open(&config.postgres, MAINTENANCE_DATABASE).await?;
     session.take_turn().await?;
+    if session.has_former_password {
+        let superuser = &config.postgres;
+        session
+            .role(&superuser.user, &superuser.password_file)
+            .await?;
+    }
     for role in &config.roles {
         session.role(&role.name, &role.password_file).await?;
         session.search_path(role).await?;
@@ -110,16 +117,38 @@ pub async fn provision(config: &ProvisionConfig) -> Result<Vec<String>, Provisio
 /// A superuser's connection, and what was changed over it.
 struct Session {
     connection: PgConnection,
+    /// Whether the superuser was let in with the other password.
+    has_former_password: bool,
     changes: Vec<String>,
 }
 
 impl Session {
     async fn open(config: &SuperuserConfig, database: &str) -> Result<Self, ProvisionError> {
-        let password = config.password_file.read("the Postgres superuser")?;
+        let purpose = "the Postgres superuser";
+        let password = config.password_file.read(purpose)?;
+        let outcome = Self::open_with(config, database, &password).await;
+        let refused = matches!(
+            &outcome,
+            Err(ProvisionError::Connect { source, .. }) if is_wrong_password(source)
+        );
+        let other = match &config.other_password_file {
+            Some(other) if refused => other.read(purpose)?,
+            _ => return outcome,
+        };
+        let mut session = Self::open_with(config, database, &other).await?;
+        session.has_former_password = true;
+        Ok(session)
+    }
+
+    async fn open_with(
+        config: &SuperuserConfig,
+        database: &str,
+        password: &Secret,
+    ) -> Result<Self, ProvisionError> {
         let options = PgConnectOptions::new_without_pgpass()
             .port(config.port)
             .database(database)
-            .username(&config.user)
+            .username(config.user.as_str())
             .password(password.expose())
             .application_name("shopd provision")
             // Statements here hold verifiers, which are not for logs.
@@ -135,11 +164,12 @@ impl Session {
         };
         let connection = connected.map_err(|source| ProvisionError::Connect {
             database: database.to_owned(),
-            user: config.user.clone(),
+            user: config.user.to_string(),
             source,
         })?;
         Ok(Self {
             connection,
+            has_former_password: false,
             changes: Vec::new(),
         })
     }

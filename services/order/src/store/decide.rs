@@ -1,7 +1,7 @@
 //! Decides batches on a connection of its own.
 
-use shop_common::postgres;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use shop_common::postgres::Logins;
+use sqlx::postgres::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -11,7 +11,7 @@ use crate::order::{Decision, Order, OrderRequest, Outcome, Refusal, RefusalReaso
 /// Decides in Postgres, one batch at a time.
 #[derive(Debug)]
 pub struct PostgresDecider {
-    options: PgConnectOptions,
+    logins: Logins,
     connection: Option<PgConnection>,
 }
 
@@ -27,9 +27,9 @@ struct Row {
 
 impl PostgresDecider {
     /// Connects when the first batch comes.
-    pub fn new(options: PgConnectOptions) -> Self {
+    pub fn new(logins: impl Into<Logins>) -> Self {
         Self {
-            options,
+            logins: logins.into(),
             connection: None,
         }
     }
@@ -40,9 +40,7 @@ impl Decide for PostgresDecider {
         // Taken out, so that a decision that is given up takes its connection with it.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => postgres::connect(&self.options)
-                .await
-                .map_err(Attempt::Interrupted)?,
+            None => self.logins.connect().await.map_err(Attempt::Interrupted)?,
         };
         let decided = ask(&mut connection, requests).await;
         match decided {
