@@ -39,6 +39,7 @@ pub(super) fn component(
     }
     check.probe();
     check.settings();
+    check.rotations();
     check.command();
     check.problems
 }
@@ -234,6 +235,25 @@ impl Check<'_> {
                     format!("the default of `{name}` {why}"),
                     "correct the default or its limits",
                 );
+            }
+        }
+    }
+
+    /// What says how long a former secret is good is a duration that is declared.
+    fn rotations(&mut self) {
+        for (index, secret) in self.component.secrets.iter().enumerate() {
+            let named = secret.rotate.as_ref().and_then(|it| it.keep_for.as_ref());
+            let Some(name) = named else { continue };
+            let kind = self.component.settings.get(name).map(|spec| spec.kind);
+            if kind != Some(SettingType::Duration) {
+                let way = [
+                    "secrets".into(),
+                    index.into(),
+                    "rotate".into(),
+                    "keepFor".into(),
+                ];
+                let message = format!("the component has no setting `{name}` that is a duration");
+                self.report(&way, message, "name one of `settings` of type `duration`");
             }
         }
     }

@@ -8,6 +8,7 @@ mod check;
 mod model;
 mod pod;
 mod program;
+mod secret;
 mod templates;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 pub use model::*;
 pub use pod::{Place, PodFiles, PodSpec};
 pub use program::*;
+pub use secret::{BothBy, RotateSpec, SecretBond, SecretKind, SecretSpec};
 pub use templates::{Origin, Template, Templates};
 
 use crate::document::{Document, Invalid, Problem, schema_of};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pod::{Place, PodSpec};
 use super::program::Program;
+use super::secret::SecretSpec;
 use crate::value::{ComponentName, Duration, Quantity};
 
 /// A component of the shop: a server that we run, a service that we wrote, or a tool that a command needs.
@@ -132,48 +133,6 @@ pub struct ResourceAmounts {
     /// Memory, as in `256Mi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Quantity>,
-}
-
-/// A secret: the file `secrets/<name>` in the state folder. Components that name the same one share it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SecretSpec {
-    /// Its name, which is also its name in templates (`secrets.NAME`).
-    pub name: String,
-    /// What it is made of.
-    pub kind: SecretKind,
-    /// The Secret that holds it on k3s.
-    #[serde(default = "common", skip_serializing_if = "is_common")]
-    pub object: String,
-    /// What keeps it once it was made. Absent: another one may take its place, since whoever uses it is told again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bound_to: Option<SecretBond>,
-    /// Instances recognize each other by it, so that it cannot be replaced in one after the other: another one is made
-    /// only while none of the shop runs.
-    #[serde(default)]
-    pub shared_by_peers: bool,
-}
-
-/// What keeps a secret, so that another one would not fit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub enum SecretBond {
-    /// The component's data. The text says how to set another one there by hand; `{data}`, `{secret}` and names
-    /// of the component's programs in braces become the data folder, the secret's file and the programs, quoted for a
-    /// shell.
-    Data(String),
-}
-
-/// What a secret is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SecretKind {
-    /// Letters and digits, for a password.
-    Password,
-    /// 32 random bytes in hexadecimal, for a bearer token.
-    Token,
-    /// A private Ed25519 key, PKCS#8 in PEM.
-    Ed25519Key,
 }
 
 /// A file that is rendered for each instance.
@@ -412,14 +371,6 @@ pub enum TaskMoment {
     /// Once all instances of its component are ready.
     #[default]
     Ready,
-}
-
-fn common() -> String {
-    "common".to_owned()
-}
-
-fn is_common(object: &str) -> bool {
-    object == "common"
 }
 
 fn one() -> u32 {

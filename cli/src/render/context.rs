@@ -147,6 +147,12 @@ pub(super) struct SecretContext<'a> {
     /// Only in files that nobody else can read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<&'a str>,
+    /// The value, and the other one while it is rotated, in an order that does not change when they change places. Only
+    /// in files that nobody else can read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<Vec<&'a str>>,
+    /// The file with the other one while it is rotated, for components that are given it.
+    pub other: Option<String>,
 }
 
 impl std::fmt::Debug for SecretContext<'_> {

@@ -33,6 +33,15 @@ impl<'a> Engine<'a> {
         environment.add_filter("pgquote", |text: &str| postgres_quoted(text));
         environment.add_filter("shquote", |text: &str| shell_quoted(text));
         environment.add_filter("sha256", |text: &str| hex::encode(Sha256::digest(text)));
+        environment.add_filter("aclhashes", |values: Vec<String>| {
+            let hashes = values
+                .iter()
+                .map(|value| hex::encode(Sha256::digest(value)));
+            hashes
+                .map(|hash| format!("#{hash}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        });
         environment.add_filter("milliseconds", |text: &str| {
             text.parse::<Duration>()
                 .map(Duration::milliseconds)

@@ -130,7 +130,12 @@ impl<'a> Renderer<'a> {
             return Err(errors);
         }
         Ok(RenderedInstance {
-            secrets: fingerprint_of_secrets(self.secrets(component), &argv, &values, &files),
+            secrets: fingerprint_of_secrets(
+                self.told_by_restart(component),
+                &argv,
+                &values,
+                &files,
+            ),
             address: address(&public.instance, main_port(component)),
             component: component.name.to_string(),
             kind: component.kind,
@@ -152,6 +157,16 @@ impl<'a> Renderer<'a> {
         component
             .secrets
             .iter()
+            .filter_map(|spec| self.input.secrets.get(&spec.name))
+    }
+
+    /// Those of them that make an instance another one when they change. A pod stays where its tasks see to that.
+    fn told_by_restart(&self, component: &Component) -> impl Iterator<Item = &Secret> {
+        let in_pods = self.input.place.in_pods;
+        component
+            .secrets
+            .iter()
+            .filter(move |spec| !(in_pods && spec.is_told_by_tasks()))
             .filter_map(|spec| self.input.secrets.get(&spec.name))
     }
 
@@ -299,8 +314,21 @@ impl<'a> Renderer<'a> {
                 .filter_map(|spec| {
                     let secret = input.secrets.get(&spec.name)?;
                     let value = with_values.then(|| secret.expose());
-                    let path = secret.path.as_str();
-                    Some((spec.name.as_str(), SecretContext { path, value }))
+                    let values = with_values.then(|| {
+                        let mut values: Vec<&str> = [secret.expose()]
+                            .into_iter()
+                            .chain(secret.expose_other())
+                            .collect();
+                        values.sort_unstable();
+                        values
+                    });
+                    let context = SecretContext {
+                        path: secret.path.as_str(),
+                        value,
+                        values,
+                        other: secret.other_path().filter(|_| spec.gives_other()),
+                    };
+                    Some((spec.name.as_str(), context))
                 })
                 .collect(),
             public_keys: input

@@ -23,4 +23,4 @@ pub use objects::{
     placeholder_tls, pod_secret_path, render_objects, wanted_secrets,
 };
 pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
-pub use secret::{Secret, SecretSet};
+pub use secret::{OTHER, Secret, SecretSet};

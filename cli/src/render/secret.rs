@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// What is added to a secret's name for the other one, while it is rotated.
+pub const OTHER: &str = ".other";
+
 /// All secrets of an environment by name.
 pub type SecretSet = BTreeMap<String, Secret>;
 
@@ -12,6 +15,7 @@ pub struct Secret {
     /// The file that holds it where the instances run.
     pub path: String,
     value: String,
+    other: Option<String>,
     public: Option<String>,
 }
 
@@ -21,6 +25,7 @@ impl Secret {
         Self {
             path: path.into(),
             value: value.into(),
+            other: None,
             public: None,
         }
     }
@@ -32,6 +37,26 @@ impl Secret {
             public: Some(public.into()),
             ..self
         }
+    }
+
+    /// The same while it is rotated: with the one before, or with the one that is to come.
+    #[must_use]
+    pub fn with_other(self, other: impl Into<String>) -> Self {
+        Self {
+            other: Some(other.into()),
+            ..self
+        }
+    }
+
+    /// The one before, or the one that is to come, while it is rotated.
+    pub fn expose_other(&self) -> Option<&str> {
+        self.other.as_deref()
+    }
+
+    /// The file with the other one.
+    pub fn other_path(&self) -> Option<String> {
+        self.other.as_ref()?;
+        Some(format!("{}{OTHER}", self.path))
     }
 
     /// What everybody may know of it.

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::RenderedFile;
 use super::super::context::{POD_CONFIG, POD_SECRETS};
+use super::super::secret::OTHER;
 use crate::catalogue::SecretSpec;
 
 /// Files that pods of one kind read. Each is known by the folder of whoever reads it (empty: all of them) and its path.
@@ -16,6 +17,8 @@ pub(super) struct PodFilesOf<'a> {
     pub(super) name: String,
     pub(super) files: Vec<(String, &'a RenderedFile)>,
     pub(super) secrets: &'a [SecretSpec],
+    /// The secrets of which the other one is given as well, while they are rotated.
+    pub(super) others: Vec<&'a SecretSpec>,
 }
 
 impl PodFilesOf<'_> {
@@ -94,6 +97,13 @@ impl PodFilesOf<'_> {
                 .into_iter()
                 .map(|(name, items)| json!({ "secret": { "name": name, "items": items } }))
                 .collect();
+            // It goes before everybody has heard that nobody needs it any more, and no pod must wait for it then.
+            let sources = sources.into_iter().chain(self.others.iter().map(|secret| {
+                let other = format!("{}{OTHER}", secret.name);
+                let items = [json!({ "key": other, "path": other })];
+                json!({ "secret": { "name": secret.object, "optional": true, "items": items } })
+            }));
+            let sources: Vec<Json> = sources.collect();
             volumes.push(json!({
                 "name": "secrets",
                 "projected": { "defaultMode": 0o440, "sources": sources },

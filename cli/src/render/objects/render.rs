@@ -12,7 +12,7 @@ use super::context::{
 };
 use super::files::{PodFilesOf, base64, digest};
 use super::{NAMESPACE, Object, parts, traffic, typed, wanted_secrets};
-use crate::catalogue::{Catalogue, Component, PodFiles};
+use crate::catalogue::{BothBy, Catalogue, Component, PodFiles, SecretSpec};
 use crate::environment::{ComponentSettings, Environment, TlsKind};
 
 /// The template of the objects of the shop as a whole.
@@ -125,6 +125,7 @@ impl<'a> Assembly<'a> {
             name: format!("{name}-config"),
             files: files_of(component, &instances),
             secrets: &component.secrets,
+            others: self.others(component, BothBy::Pods),
         };
         self.add(&declaration, Some(name), account(name));
         let policies = traffic::policies(self.input.environment, self.input.catalogue, component);
@@ -210,16 +211,19 @@ impl<'a> Assembly<'a> {
                     .map(|file| (folder_of(component, first), file))
                     .collect(),
                 secrets: &component.secrets,
+                others: self.others(component, BothBy::Tasks),
             };
             for value in files.objects() {
                 self.add(declaration, Some(component.name.as_str()), value);
             }
             // A Job cannot change: other work, or another program, is another Job.
-            let work = digest([
-                self.input.shop_image,
-                &task.digest(&first.programs),
-                &self.secret_values(component),
-            ]);
+            let mut parts = vec![
+                self.input.shop_image.to_owned(),
+                task.digest(&first.programs),
+                self.secret_values(component, |_| true),
+            ];
+            parts.extend(files.others.iter().map(|secret| secret.name.clone()));
+            let work = digest(parts.iter().map(String::as_str));
             let common = parts::common(
                 self.input.environment,
                 &name,
@@ -288,7 +292,7 @@ impl<'a> Assembly<'a> {
     /// Changes when the pods of a component have to be made anew.
     fn checksum(&self, component: &Component, instances: &[RenderedInstance]) -> String {
         let mut texts: Vec<String> = instances.iter().map(RenderedInstance::digest).collect();
-        texts.push(self.secret_values(component));
+        texts.push(self.secret_values(component, |spec| !spec.is_told_by_tasks()));
         if component.pod.ingress_class.is_some()
             && let Some(tls) = self.input.tls
         {
@@ -297,9 +301,24 @@ impl<'a> Assembly<'a> {
         digest(texts.iter().map(String::as_str))
     }
 
-    /// The values of all secrets that a component is given, as a digest.
-    fn secret_values(&self, component: &Component) -> String {
-        let values = component.secrets.iter().filter_map(|spec| {
+    /// The secrets that are rotated now and that a component meets in this place.
+    fn others<'c>(&self, component: &'c Component, place: BothBy) -> Vec<&'c SecretSpec> {
+        let is_rotated = |spec: &&SecretSpec| {
+            let secret = self.input.secrets.get(&spec.name);
+            secret.is_some_and(|secret| secret.expose_other().is_some())
+        };
+        component
+            .secrets
+            .iter()
+            .filter(|spec| spec.rotate.as_ref().map(|rotate| rotate.both) == Some(place))
+            .filter(is_rotated)
+            .collect()
+    }
+
+    /// The values of those secrets that a component is given, as a digest.
+    fn secret_values(&self, component: &Component, wanted: fn(&SecretSpec) -> bool) -> String {
+        let given = component.secrets.iter().filter(|spec| wanted(spec));
+        let values = given.filter_map(|spec| {
             let secret = self.input.secrets.get(&spec.name)?;
             Some(secret.expose())
         });
