@@ -10,6 +10,7 @@ use super::drill::{DRILL, DrillArgs};
 use super::image::ImageCommand;
 use super::loadtest::{LOADTEST, LoadtestArgs};
 use super::report::ReportArgs;
+use super::secrets::SecretsCommand;
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -38,6 +39,9 @@ pub enum Command {
     /// Break the shop under load, and prove from a recorded history what held
     #[command(after_help = DRILL)]
     FailoverDrill(DrillArgs),
+    /// Secrets of a shop on a cluster: list, rotate
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Reports of load tests and drills: list, show, compare, verify, publish
     Report(ReportArgs),
     /// Show what `up` would use, without secrets: configuration files, or the objects of a cluster

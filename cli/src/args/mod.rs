@@ -6,6 +6,7 @@ mod drill;
 mod image;
 mod loadtest;
 mod report;
+mod secrets;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use drill::{DrillArgs, Scenarios};
 pub use image::{ImageCommand, ImagePackArgs};
 pub use loadtest::LoadtestArgs;
 pub use report::*;
+pub use secrets::{RotateArgs, SecretsCommand};
 
 use crate::ui::{ExitCode, OutputFormat, Ui};
 

@@ -14,6 +14,7 @@ mod overview;
 mod plan;
 mod render;
 mod report;
+mod secrets;
 mod smoke;
 mod status;
 mod supervise;
@@ -99,6 +100,7 @@ pub fn dispatch(command: Option<Command>, context: &Context) -> Result<(), Failu
         Some(Command::Smoke(args)) => smoke::run(&args, context),
         Some(Command::Loadtest(args)) => loadtest::run(&args, context),
         Some(Command::FailoverDrill(args)) => drill::run(&args, context),
+        Some(Command::Secrets(command)) => secrets::run(&command, context),
         Some(Command::Report(args)) => report::run(&args, context),
         Some(Command::Render(args)) => render::run(&args, context),
         Some(Command::Image(command)) => image::run(&command, context),

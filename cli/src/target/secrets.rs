@@ -30,10 +30,17 @@ pub(super) fn wanted_secrets<'a>(
     wanted
 }
 
-/// The set of public keys that goes with a private one.
-pub(super) fn public_keys(pem: &str) -> Result<String, String> {
-    let key = shop_token::SigningKey::from_pem(pem).map_err(|error| error.to_string())?;
-    Ok(shop_token::Jwks::new([key.public_key().clone()]).to_json())
+/// The set of public keys that goes with private ones. It does not change when these change places.
+pub(super) fn public_keys<'a>(pems: impl IntoIterator<Item = &'a str>) -> Result<String, String> {
+    let mut keys = pems
+        .into_iter()
+        .map(|pem| {
+            let key = shop_token::SigningKey::from_pem(pem).map_err(|error| error.to_string())?;
+            Ok(key.public_key().clone())
+        })
+        .collect::<Result<Vec<_>, String>>()?;
+    keys.sort_by(|one, other| one.id().cmp(other.id()));
+    Ok(shop_token::Jwks::new(keys).to_json())
 }
 
 /// Thinks up a secret.

@@ -5,6 +5,7 @@ mod drill;
 mod loadtest;
 mod logs;
 mod plan;
+mod secrets;
 mod shown;
 mod site;
 mod smoke;
@@ -18,6 +19,7 @@ pub(super) use drill::drill;
 pub(super) use loadtest::loadtest;
 pub(super) use logs::logs;
 pub(super) use plan::plan;
+pub(super) use secrets::{list as list_secrets, rotate as rotate_secrets};
 pub(super) use smoke::smoke;
 pub(super) use status::status;
 pub(super) use up::up;
@@ -93,6 +95,10 @@ fn failure(error: K3sError) -> Failure {
         | K3sError::Refused(_)
         | K3sError::Contested(_)
         | K3sError::Unconfirmed(_)
+        | K3sError::UnknownSecret { .. }
+        | K3sError::NotRotatable(_)
+        | K3sError::StillKept { .. }
+        | K3sError::Unsettled
         | K3sError::Cluster(ClusterError::Foreign { .. }) => Some(ExitCode::Usage),
         K3sError::Bootstrap(
             BootstrapError::Unprepared(_)

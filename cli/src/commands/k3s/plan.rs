@@ -1,6 +1,6 @@
 //! Shows what `up` would do.
 
-use super::{Session, failure, shown};
+use super::{Session, failure, secrets, shown};
 use crate::commands::Context;
 use crate::project::Loaded;
 use crate::target::k3s::ShopPlan;
@@ -24,6 +24,7 @@ pub(in crate::commands) fn plan(context: &Context, loaded: &Loaded) -> Result<()
             loaded.found.display()
         ));
     }
+    secrets::tell_unfinished(context, &plan.rotations);
     // What stops `up` is told after everything that it would do otherwise.
     planned.refuse_hopeless(true).map_err(failure)?;
     if plan.has_work() {

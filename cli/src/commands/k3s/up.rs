@@ -1,7 +1,7 @@
 //! Brings a shop on a cluster up, or to what the environment file says now.
 
 use super::drill::give_back;
-use super::{Session, failure, plan};
+use super::{Session, failure, plan, secrets};
 use crate::args::UpArgs;
 use crate::commands::smoke::{conclude, given_up};
 use crate::commands::{Context, block_on_interruptible};
@@ -67,6 +67,7 @@ async fn bring_up(
     } else if planned.plan.has_work() {
         context.ui.say(plan::text(&planned.plan).trim_end());
     }
+    secrets::tell_unfinished(context, &planned.plan.rotations);
     confirm(args, context, &planned.plan.destroys())?;
     let upping = Upping {
         force: args.force_conflicts,
@@ -120,7 +121,7 @@ async fn bring_up(
 }
 
 /// Runs the smoke test. Whoever calls it holds the lease.
-async fn prove(
+pub(super) async fn prove(
     session: &Session<'_>,
     brought: &Brought,
     observer: &dyn Observer,

@@ -1,5 +1,7 @@
 //! What can go wrong on k3s.
 
+use time::OffsetDateTime;
+
 use crate::bootstrap::BootstrapError;
 use crate::cluster::{ClusterError, ObjectChange};
 use crate::render::RenderError;
@@ -58,9 +60,43 @@ pub enum K3sError {
         /// Why.
         reason: String,
     },
+    /// There is no such secret.
+    #[error("failed to find a secret `{name}`")]
+    UnknownSecret {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A component does not say how it could have two of a secret.
+    #[error(
+        "failed to rotate `{0}`: its component does not say how it gets along with two of them; nothing was touched"
+    )]
+    NotRotatable(String),
+    /// A rotation has come as far as it can for now.
+    #[error("failed to rotate `{name}`: what was made with the former one is good until {until}; nothing was touched", until = moment(*.until))]
+    StillKept {
+        /// The secret.
+        name: String,
+        /// The moment.
+        until: OffsetDateTime,
+    },
+    /// There is something else to do.
+    #[error("failed to rotate: the shop is not as the environment says; nothing was touched")]
+    Unsettled,
     /// The shop is not there.
     #[error("failed to find the shop `{0}`: it was never brought up from this machine")]
     NotUp(String),
+}
+
+/// A moment as people read it.
+pub fn moment(moment: OffsetDateTime) -> String {
+    let format =
+        time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    moment
+        .to_offset(time::UtcOffset::UTC)
+        .format(&format)
+        .unwrap_or_default()
 }
 
 fn counted(number: usize) -> String {
@@ -135,6 +171,14 @@ impl K3sError {
             Self::Unconfirmed(_) => vec!["answer y, or use `--yes` in scripts".to_owned()],
             Self::Tunnel { .. } => vec!["`shopctl status` shows what runs".to_owned()],
             Self::NotUp(_) => vec!["`shopctl up` brings it up".to_owned()],
+            Self::UnknownSecret { known, .. } => vec![format!("the secrets are: {}", known.join(", "))],
+            Self::NotRotatable(_) => vec!["`rotate` in its `component.yaml` says it".to_owned()],
+            Self::StillKept { .. } => vec![
+                "`shopctl secrets rotate --wait` waits for that and finishes it".to_owned(),
+            ],
+            Self::Unsettled => vec![
+                "`shopctl plan` shows what differs, and `shopctl up` brings it in order".to_owned(),
+            ],
             Self::Seed { .. } => vec!["`shopctl logs` shows what the services write".to_owned()],
         }
     }

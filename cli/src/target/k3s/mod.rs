@@ -3,6 +3,7 @@
 //! | file | does |
 //! |---|---|
 //! | `image`, `certificate`, `secrets` | what is made once: the services' image, the way in's certificate, what the cluster keeps |
+//! | `declared`, `rotation`, `rotate` | what is said of secrets; how far another secret has come in the place of a former one; what brings it further |
 //! | `machines` | the hosts, through `bootstrap` |
 //! | `objects`, `up`, `down` | what there is; what makes it what is wanted; what takes it away |
 //! | `status`, `proof` | nodes and pods; what was proved to work |
@@ -10,6 +11,7 @@
 //! | `instances`, `fault`, `outage` | instances as pods; containers and machines that are broken on purpose |
 
 mod certificate;
+mod declared;
 mod down;
 mod entrance;
 mod error;
@@ -20,6 +22,8 @@ mod machines;
 mod objects;
 mod outage;
 mod proof;
+mod rotate;
+mod rotation;
 mod secrets;
 mod status;
 mod tunnel;
@@ -27,13 +31,16 @@ mod up;
 
 use std::path::{Path, PathBuf};
 
+pub use declared::{SecretRow, Unfinished, UnfinishedState};
 pub use down::Removal;
 pub use entrance::Entrance;
-pub use error::K3sError;
+pub use error::{K3sError, moment};
 pub use fault::Container;
 pub use instances::{PodInstance, Slots};
 pub use outage::{Machine, Outages, Taken};
 pub use proof::Proof;
+pub use rotate::RotationRequest;
+pub use rotation::Phase;
 pub use secrets::{ClusterSecrets, load as load_cluster_secrets};
 pub use status::{ClusterStatus, NodeRow, PodRow, status};
 pub use tunnel::{Books, Tunnel};

@@ -75,7 +75,13 @@ impl<'a> Objects<'a> {
                 .filter(|object| !secrets.hold(object))
                 .collect(),
             secrets,
-            mask: Mask::of(secrets.set.values().map(crate::render::Secret::expose)),
+            mask: Mask::of(
+                secrets
+                    .set
+                    .values()
+                    .flat_map(|secret| [Some(secret.expose()), secret.expose_other()])
+                    .flatten(),
+            ),
         }
     }
 

@@ -7,14 +7,16 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use super::K3sError;
+use super::rotation::{self, Move, Phase};
 use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
 use crate::cluster::{
     Cluster, ClusterError, ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, text,
 };
 use crate::environment::Environment;
-use crate::render::{Secret, SecretSet, pod_secret_path};
+use crate::render::{OTHER, Secret, SecretSet, pod_secret_path};
 use crate::target::secrets::{generate, public_keys, wanted_secrets};
 
 /// How often adding to a Secret is tried when others change it meanwhile.
@@ -28,7 +30,19 @@ pub struct ClusterSecrets {
     /// The names of those that are missing.
     pub missing: Vec<String>,
     /// The Secret that each is in.
-    homes: BTreeMap<String, String>,
+    pub(super) homes: BTreeMap<String, String>,
+    /// How far the rotation is of those that are rotated.
+    pub phases: BTreeMap<String, Phase>,
+    /// When each was made, as far as that is known.
+    pub made: BTreeMap<String, OffsetDateTime>,
+}
+
+/// A secret as its Secret holds it.
+struct Held {
+    value: String,
+    other: Option<String>,
+    phase: Option<Phase>,
+    made: Option<OffsetDateTime>,
 }
 
 impl ClusterSecrets {
@@ -66,24 +80,35 @@ pub async fn load(
             .collect();
         for name in homes {
             let found = cluster.get(&key_of(namespace, name)).await?;
-            kept.extend(values(found.as_ref()));
+            kept.extend(held(found.as_ref()));
         }
     }
     let mut secrets = ClusterSecrets {
         set: SecretSet::new(),
         missing: Vec::new(),
         homes: BTreeMap::new(),
+        phases: BTreeMap::new(),
+        made: BTreeMap::new(),
     };
     for (name, (component, spec)) in wanted {
         let unusable = |reason: String| ClusterError::UnusableSecret {
             name: name.to_owned(),
             reason,
         };
-        let value = match kept.remove(name) {
-            Some(value) if value.is_empty() => {
+        let kept = kept.remove(name);
+        let other = kept.as_ref().and_then(|held| held.other.clone());
+        if let Some(held) = &kept {
+            let phase = held.phase.map(|phase| (name.to_owned(), phase));
+            secrets.phases.extend(phase);
+            secrets
+                .made
+                .extend(held.made.map(|made| (name.to_owned(), made)));
+        }
+        let value = match kept {
+            Some(held) if held.value.is_empty() => {
                 return Err(unusable("it is empty".to_owned()).into());
             }
-            Some(value) => value,
+            Some(held) => held.value,
             None => {
                 if let Some(cluster) = cluster {
                     refuse_lost(cluster, namespace, component, spec).await?;
@@ -94,8 +119,12 @@ pub async fn load(
         };
         let mut secret = Secret::new(pod_secret_path(name), value);
         if spec.kind == SecretKind::Ed25519Key {
-            let keys = public_keys(secret.expose()).map_err(unusable)?;
+            let all = std::iter::once(secret.expose()).chain(other.as_deref());
+            let keys = public_keys(all).map_err(unusable)?;
             secret = secret.with_public(keys);
+        }
+        if let Some(other) = other {
+            secret = secret.with_other(other);
         }
         secrets.set.insert(name.to_owned(), secret);
         secrets.homes.insert(name.to_owned(), spec.object.clone());
@@ -193,6 +222,7 @@ async fn add(
                 .into());
             }
             object["data"][name.as_str()] = STANDARD.encode(secret.expose()).into();
+            rotation::note_made(&mut object, name, OffsetDateTime::now_utc());
         }
         let done = if is_new {
             cluster.create(&object).await?.is_some()
@@ -210,6 +240,36 @@ async fn add(
     .into())
 }
 
+/// Changes the Secret that holds some secrets, all of them at once. `deeds` says what is done with each, and has the new
+/// one where one is offered.
+pub(super) async fn change(
+    cluster: &Cluster,
+    namespace: &str,
+    home: &str,
+    deeds: &[(String, Move, Option<String>)],
+) -> Result<(), K3sError> {
+    let key = key_of(namespace, home);
+    let unusable = |reason: &str| ClusterError::UnusableSecret {
+        name: home.to_owned(),
+        reason: reason.to_owned(),
+    };
+    for _ in 0..TRIES {
+        let mut object = cluster
+            .get(&key)
+            .await?
+            .ok_or_else(|| unusable("it is gone"))?;
+        let now = OffsetDateTime::now_utc();
+        for (name, deed, fresh) in deeds {
+            let fresh = fresh.as_ref().map(|value| STANDARD.encode(value));
+            rotation::carry_out(&mut object, name, *deed, fresh.as_deref(), now);
+        }
+        if cluster.replace(&object).await? {
+            return Ok(());
+        }
+    }
+    Err(unusable("others change it all the time").into())
+}
+
 fn key_of(namespace: &str, name: &str) -> ObjectKey {
     ObjectKey {
         group: String::new(),
@@ -217,6 +277,24 @@ fn key_of(namespace: &str, name: &str) -> ObjectKey {
         namespace: Some(namespace.to_owned()),
         name: name.to_owned(),
     }
+}
+
+/// The secrets that a Secret holds.
+fn held(object: Option<&Value>) -> BTreeMap<String, Held> {
+    let Some(object) = object else {
+        return BTreeMap::new();
+    };
+    let values = values(Some(object));
+    let of = |(name, value): (&String, &String)| {
+        let held = Held {
+            value: value.clone(),
+            other: values.get(&format!("{name}{OTHER}")).cloned(),
+            phase: rotation::phase(object, name),
+            made: rotation::made(object, name),
+        };
+        (name.clone(), held)
+    };
+    values.iter().map(of).collect()
 }
 
 /// What a Secret holds that is text.
@@ -255,6 +333,8 @@ mod tests {
             set: [("a".to_owned(), Secret::new("p", "correct-horse"))].into(),
             missing: vec!["a".to_owned()],
             homes: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            made: BTreeMap::new(),
         };
         assert!(!format!("{secrets:?}").contains("horse"));
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::declared::{Unfinished, unfinished};
 use super::image::{ShopImage, shop_image};
 use super::machines::{Machines, Reaching};
 use super::objects::{Doing, ObjectSight, Objects};
@@ -54,6 +55,9 @@ pub struct ShopPlan {
     pub secrets: Vec<String>,
     /// What would be done with objects.
     pub objects: ObjectPlan,
+    /// The rotations of secrets that stand unfinished. Nothing of them is work for `up`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<Unfinished>,
     /// Whether there is a cluster that could be looked at. Otherwise objects are planned as if there was none.
     pub looked: bool,
 }
@@ -88,6 +92,9 @@ impl ShopPlan {
     }
 }
 
+/// What is missing, what is rotated, and what differs.
+type Seen = (Vec<String>, Vec<Unfinished>, ObjectPlan);
+
 /// Everything that was seen while planning.
 pub struct Planned {
     /// What would be done.
@@ -109,11 +116,11 @@ impl Wanting<'_> {
         let machines = machines?;
         let hosts = machines.plan();
         let looked = seen.is_some();
-        let (secrets, objects) = if let Some(seen) = seen {
+        let (secrets, rotations, objects) = if let Some(seen) = seen {
             seen?
         } else {
             let objects = all_created(&all_new, &unborn);
-            (unborn.missing, objects)
+            (unborn.missing, Vec::new(), objects)
         };
         Ok(Planned {
             plan: ShopPlan {
@@ -121,6 +128,7 @@ impl Wanting<'_> {
                 hosts,
                 secrets,
                 objects,
+                rotations,
                 looked,
             },
             machines,
@@ -160,15 +168,18 @@ impl Wanting<'_> {
         }
     }
 
-    /// The secrets that are missing in the cluster and what differs there; none if no cluster answers.
-    async fn look(&self, image: &ShopImage) -> Option<Result<(Vec<String>, ObjectPlan), K3sError>> {
+    /// The secrets that are missing in the cluster, the rotations that are under way and what differs there; none if no
+    /// cluster answers.
+    async fn look(&self, image: &ShopImage) -> Option<Result<Seen, K3sError>> {
         let cluster = self.running_cluster().await?;
         Some(
             async {
                 let secrets =
                     load(Some(&cluster), NAMESPACE, self.environment, self.catalogue).await?;
                 let objects = self.objects(&cluster, &secrets, image).await?;
-                Ok((secrets.missing.clone(), objects.look().await?.plan))
+                let rotations = unfinished(&secrets, self.environment, self.catalogue);
+                let plan = objects.look().await?.plan;
+                Ok((secrets.missing.clone(), rotations, plan))
             }
             .await,
         )
@@ -208,7 +219,7 @@ impl Wanting<'_> {
             .collect())
     }
 
-    async fn objects<'b>(
+    pub(super) async fn objects<'b>(
         &'b self,
         cluster: &'b Cluster,
         secrets: &'b ClusterSecrets,
@@ -393,7 +404,7 @@ impl Planned {
     }
 }
 
-fn refuse_hopeless(plan: &ObjectPlan, force: bool) -> Result<(), K3sError> {
+pub(super) fn refuse_hopeless(plan: &ObjectPlan, force: bool) -> Result<(), K3sError> {
     let refused: Vec<ObjectChange> = plan.refused().cloned().collect();
     if !refused.is_empty() {
         return Err(K3sError::Refused(refused));

@@ -38,7 +38,7 @@ pub fn load_secrets(
         };
         let mut secret = Secret::new(path.to_string_lossy().into_owned(), value);
         if spec.kind == SecretKind::Ed25519Key {
-            let keys = public_keys(secret.expose());
+            let keys = public_keys([secret.expose()]);
             secret = secret
                 .with_public(keys.map_err(|reason| LocalError::UnusableSecret { path, reason })?);
         }
