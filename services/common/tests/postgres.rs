@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use shop_common::config::{Instance, PostgresConfig, parse};
+use shop_common::config::{Instance, PostgresConfig, SecretFile, parse};
 use shop_common::postgres::Postgres;
 use shop_common::problem::{ConstraintProblem, DatabaseProblem, Problem, ProblemKind, is_outage};
 use shop_common::server::Shutdown;
 use shop_testkit::{Database, Durability, Postgres as Server, Role, eventually};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::SqlStr;
+use sqlx::{ConnectOptions as _, SqlStr};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -231,6 +231,56 @@ fn a_password_file_that_is_not_there_is_named_at_once() {
         assert!(
             error.to_string().contains("/nonexistent/password"),
             "{error}"
+        );
+    });
+}
+
+#[test]
+fn whoever_knows_both_passwords_gets_in_while_one_becomes_the_other() {
+    let server = Server::start(Durability::Off);
+    let (database, config) = database_in(&server);
+    let folder = tempfile::tempdir().unwrap();
+    let next = folder.path().join("next");
+    std::fs::write(&next, "the-next-one\n").unwrap();
+    let both = PostgresConfig {
+        other_password_file: Some(SecretFile::new(&next)),
+        ..config.clone()
+    };
+    on_a_runtime(async {
+        let postgres = start(&both);
+        migrated(&postgres).await;
+        let mut superuser = database.options(Role::Superuser).connect().await.unwrap();
+        for statement in [
+            "ALTER ROLE shop_order PASSWORD 'the-next-one'",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'shop_order'",
+        ] {
+            sqlx::query(statement)
+                .execute(&mut superuser)
+                .await
+                .unwrap();
+        }
+        eventually("the pool to get in", SOON, async || {
+            execute(&postgres, "SELECT 1")
+                .await
+                .map_err(|error| error.to_string())
+        })
+        .await;
+        // One that starts now begins with the wrong one, and one that knows only that is not let in.
+        let late = start(&both);
+        migrated(&late).await;
+        execute(&late, "SELECT 1").await.unwrap();
+        let told = PostgresConfig {
+            password_file: SecretFile::new(&next),
+            // The other one goes when everybody was told.
+            other_password_file: Some(SecretFile::new(folder.path().join("gone"))),
+            ..config.clone()
+        };
+        migrated(&start(&told)).await;
+        let alone = start(&config);
+        let refused = execute(&alone, "SELECT 1").await.unwrap_err().to_string();
+        assert!(
+            refused.contains("password authentication failed"),
+            "{refused}"
         );
     });
 }

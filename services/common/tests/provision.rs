@@ -242,3 +242,34 @@ fn a_server_that_takes_a_connection_and_says_nothing_is_given_up() {
     assert!(error.to_string().contains("timed out"), "{error}");
     assert!(began.elapsed().as_secs() < 20);
 }
+
+#[test]
+fn a_superuser_that_still_has_its_former_password_is_given_the_new_one() {
+    let setting = Setting::new();
+    setting.provision();
+    let boss = format!("{}_boss", setting.name);
+    let mut superuser = setting
+        .connect_with(Role::Superuser.name(), &setting.superuser)
+        .unwrap();
+    let statement = format!("CREATE ROLE {boss} SUPERUSER LOGIN PASSWORD 'boss-1'");
+    let created = sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut superuser);
+    setting.runtime.block_on(created).unwrap();
+    setting.set_password("boss", "boss-2");
+    setting.set_password("former", "boss-1");
+    let file = |name: &str| SecretFile::new(setting.secrets.path().join(name));
+    let mut config = setting.config();
+    config.postgres.user = boss.clone().try_into().unwrap();
+    config.postgres.password_file = file("boss");
+    let refused = setting.runtime.block_on(provision(&config)).unwrap_err();
+    assert!(refused.to_string().contains("password"), "{refused}");
+    config.postgres.other_password_file = Some(file("former"));
+    let changes = setting.runtime.block_on(provision(&config)).unwrap();
+    assert_eq!(changes, [format!("set the password of role {boss}")]);
+    setting
+        .connect_with(&boss, &setting.secrets.path().join("former"))
+        .unwrap_err();
+    // The other one goes when that is done.
+    config.postgres.other_password_file = None;
+    let changes = setting.runtime.block_on(provision(&config)).unwrap();
+    assert!(changes.is_empty(), "{changes:?}");
+}
