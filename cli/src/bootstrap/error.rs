@@ -52,6 +52,16 @@ pub enum BootstrapError {
         /// The end of what k3s wrote there.
         log: String,
     },
+    /// A host does not get an image from the registry.
+    #[error("failed to pull {image} on {host}: {reason}")]
+    NotPulled {
+        /// The host.
+        host: String,
+        /// The image's name.
+        image: String,
+        /// What was said there.
+        reason: String,
+    },
     /// k3s ends again and again.
     #[error("failed to start k3s on {host}: it ended {times} times; last seen: {last}")]
     KeepsEnding {
@@ -113,6 +123,12 @@ impl BootstrapError {
             | Self::Kubeconfig { hint, .. } => vec![hint.clone()],
             Self::NotReady { log, .. } | Self::KeepsEnding { log, .. } if !log.is_empty() => {
                 vec![format!("the end of k3s' journal:\n{log}")]
+            }
+            Self::NotPulled { host, image, .. } => {
+                let registry = image.split('/').next().unwrap_or_default();
+                vec![format!(
+                    "this machine reaches the registry: see that {host} reaches {registry} too, by the name that `registry.address` has, and what /etc/rancher/k3s/registries.yaml says there"
+                )]
             }
             Self::Interrupted(_) => vec!["`shopctl up` goes on from here".to_owned()],
             Self::NotReady { .. }

@@ -376,6 +376,7 @@ fn images_of(images: &Json) -> BTreeSet<String> {
         {
             let tagged = names.iter().filter(|name| !name.contains('@'));
             found.extend(tagged.map(|name| format!("{name}@{digest}")));
+            found.extend(names.iter().filter(|name| name.contains('@')).cloned());
         }
     }
     found

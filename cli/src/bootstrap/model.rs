@@ -85,6 +85,8 @@ pub struct WantedCluster {
     pub binary: WantedBinary,
     /// Archives of images that every host gets.
     pub archives: Vec<WantedArchive>,
+    /// Images that hosts pull from the registry, each as `NAME@DIGEST`.
+    pub pulled: Vec<String>,
     /// What the environment adds to every config.yaml; it overrides.
     pub config: BTreeMap<String, Json>,
     /// The registries.yaml; none: there is none.
@@ -171,7 +173,8 @@ impl WantedCluster {
 
     /// Every image that a host is to hold, as `NAME@DIGEST`.
     pub fn images(&self) -> impl Iterator<Item = &String> {
-        self.archives.iter().flat_map(|archive| &archive.images)
+        let archived = self.archives.iter().flat_map(|archive| &archive.images);
+        archived.chain(&self.pulled)
     }
 
     /// How many servers there are.

@@ -61,6 +61,8 @@ pub struct Given<'a> {
     pub binary: WantedBinary,
     /// The archives of images.
     pub archives: Vec<WantedArchive>,
+    /// Images that hosts pull from the registry, each as `NAME@DIGEST`.
+    pub pulled: Vec<String>,
     /// The password of the registry.
     pub registry_password: Option<&'a str>,
     /// The certificate that the registry's own is signed by.
@@ -99,6 +101,7 @@ pub fn wanted_cluster(
         environment: environment.name.to_string(),
         binary: given.binary,
         archives: given.archives,
+        pulled: given.pulled,
         config: environment.k3s.config.clone(),
         registries: environment
             .registry

@@ -212,5 +212,10 @@ fn is_registry(text: &str) -> bool {
             && part.bytes().next().is_some_and(inner)
             && part.bytes().last().is_some_and(inner)
     };
-    is_dns_name(host) && port.parse::<u16>().is_ok_and(|port| port > 0) && parts.all(segment)
+    // Without one of these containerd takes the first word for a path of Docker's own registry.
+    let is_host = host == "localhost" || authority.contains(['.', ':']);
+    is_host
+        && is_dns_name(host)
+        && port.parse::<u16>().is_ok_and(|port| port > 0)
+        && parts.all(segment)
 }

@@ -30,6 +30,7 @@ use crate::bootstrap::BootstrapError;
 use crate::cluster::{Cluster, ClusterError};
 use crate::environment::Environment;
 use crate::project::{Loaded, Project};
+use crate::registry::RegistryError;
 use crate::target::k3s::{K3sError, Wanting, kubeconfig};
 use crate::target::local::LocalFolder;
 use crate::ui::{AskedPassword, ExitCode, Failure};
@@ -105,7 +106,10 @@ fn failure(error: K3sError) -> Failure {
             | BootstrapError::NoBinary { .. }
             | BootstrapError::WrongFile { .. },
         )
-        | K3sError::Image { .. } => Some(ExitCode::Missing),
+        | K3sError::Image { .. }
+        | K3sError::Registry(RegistryError::Login { .. } | RegistryError::Forbidden { .. }) => {
+            Some(ExitCode::Missing)
+        }
         _ => None,
     };
     if let Some(exit) = exit {

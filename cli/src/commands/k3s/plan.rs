@@ -36,7 +36,8 @@ pub(in crate::commands) fn plan(context: &Context, loaded: &Loaded) -> Result<()
 /// A plan as people read it.
 pub(super) fn text(plan: &ShopPlan) -> String {
     format!(
-        "{}{}{}",
+        "{}{}{}{}",
+        shown::push(plan.push.as_ref()),
         shown::hosts(&plan.hosts),
         shown::secrets(&plan.secrets),
         shown::objects(&plan.objects)

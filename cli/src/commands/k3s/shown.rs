@@ -6,9 +6,24 @@ use serde_json::Value;
 
 use crate::cluster::{Deed, FieldChange, ObjectChange, ObjectPlan};
 use crate::plan::Step;
+use crate::target::k3s::ImagePush;
 
 /// The widest value that is shown in a line.
 const WIDEST: usize = 60;
+
+/// What would be pushed to the registry.
+pub(super) fn push(push: Option<&ImagePush>) -> String {
+    push.map_or_else(String::new, |push| {
+        let what = match push.parts {
+            0 => "its tag".to_owned(),
+            parts => format!(
+                "{parts} parts, {:.1} MiB",
+                push.bytes as f64 / f64::from(1 << 20)
+            ),
+        };
+        format!("push     {}  ({what})\n", push.image)
+    })
+}
 
 /// The steps of hosts that are needed.
 pub(super) fn hosts<A>(steps: &[Step<A>]) -> String {
@@ -106,6 +121,22 @@ mod tests {
 
     use super::*;
     use crate::cluster::{DryRun, Mask, ObjectKey, Seen, object_plan};
+
+    #[test]
+    fn a_push_is_told_with_what_is_sent() {
+        let of = |parts, bytes| {
+            let image = "registry.example.com/shop/shopd@sha256:aa".to_owned();
+            push(Some(&ImagePush {
+                image,
+                parts,
+                bytes,
+            }))
+        };
+        let name = "push     registry.example.com/shop/shopd@sha256:aa";
+        assert_eq!(of(3, 5 << 20), format!("{name}  (3 parts, 5.0 MiB)\n"));
+        assert_eq!(of(0, 0), format!("{name}  (its tag)\n"));
+        assert_eq!(push(None), "");
+    }
 
     #[test]
     fn a_plan_reads_as_a_list_of_objects_with_the_fields_that_change() {

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 
 use crate::bootstrap::BootstrapError;
 use crate::cluster::{ClusterError, ObjectChange};
+use crate::registry::RegistryError;
 use crate::render::RenderError;
 use crate::target::local::LocalError;
 
@@ -19,6 +20,9 @@ pub enum K3sError {
     /// The hosts.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// Templates that cannot be rendered.
     #[error("failed to render {}; nothing was touched", counted(.0.len()))]
     Render(Vec<RenderError>),
@@ -144,6 +148,7 @@ impl K3sError {
             Self::Cluster(error) => error.hints(),
             Self::Local(error) => error.hints(),
             Self::Bootstrap(error) => error.hints(),
+            Self::Registry(error) => vec![error.hint()],
             Self::Render(errors) => errors.iter().filter_map(RenderError::hint).collect(),
             Self::Image { .. } => {
                 vec!["`cargo build --release -p shopctl -p shopd` builds both side by side".to_owned()]

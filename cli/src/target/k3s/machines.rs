@@ -13,6 +13,8 @@ use crate::event::Observer;
 use crate::host::{Connecting, HostSpec, LocalHost, NoPassword, SshFolder, SudoPasswords};
 use crate::interrupt::Interrupt;
 use crate::plan::Step;
+use crate::registry::Access;
+use crate::render::Secret;
 
 /// What reaching the hosts needs.
 pub(super) struct Reaching<'a> {
@@ -24,6 +26,10 @@ pub(super) struct Reaching<'a> {
     pub folders: (&'a Path, &'a Path),
     /// Archives of images besides those that the environment names.
     pub archives: Vec<PathBuf>,
+    /// Images that hosts pull.
+    pub pulled: Vec<String>,
+    /// The registry, if there is one and its files could be read.
+    pub registry: Option<&'a Access>,
     /// Who knows passwords for sudo.
     pub passwords: &'a dyn SudoPasswords,
 }
@@ -113,7 +119,7 @@ async fn reach(reaching: &Reaching<'_>) -> Result<(WantedCluster, Survey, PathBu
 }
 
 /// The files that the environment only names.
-async fn given<'a>(reaching: &Reaching<'_>) -> Result<Given<'a>, K3sError> {
+async fn given<'a>(reaching: &Reaching<'a>) -> Result<Given<'a>, K3sError> {
     let here = LocalHost::new(HostSpec::default(), &NoPassword)
         .await
         .map_err(BootstrapError::from)?;
@@ -142,6 +148,13 @@ async fn given<'a>(reaching: &Reaching<'_>) -> Result<Given<'a>, K3sError> {
         archives: archives.map_err(|error| K3sError::Image {
             reason: error.to_string(),
         })??,
-        ..Given::default()
+        pulled: reaching.pulled.clone(),
+        registry_password: reaching
+            .registry
+            .and_then(Access::password)
+            .map(Secret::expose),
+        registry_ca: reaching
+            .registry
+            .and_then(|registry| registry.authority.clone()),
     })
 }

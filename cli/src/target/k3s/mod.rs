@@ -3,9 +3,10 @@
 //! | file | does |
 //! |---|---|
 //! | `image`, `certificate`, `secrets` | what is made once: the services' image, the way in's certificate, what the cluster keeps |
+//! | `registry` | the services' image in a registry, where one is configured |
 //! | `declared`, `rotation`, `rotate` | what is said of secrets; how far another secret has come in the place of a former one; what brings it further |
 //! | `machines` | the hosts, through `bootstrap` |
-//! | `objects`, `up`, `down` | what there is; what makes it what is wanted; what takes it away |
+//! | `objects`, `plan`, `up`, `down` | what there is; what would be done; what makes it what is wanted; what takes it away |
 //! | `status`, `proof` | nodes and pods; what was proved to work |
 //! | `entrance`, `tunnel` | the way in, and ports of pods on this machine |
 //! | `instances`, `fault`, `outage` | instances as pods; containers and machines that are broken on purpose |
@@ -21,7 +22,9 @@ mod instances;
 mod machines;
 mod objects;
 mod outage;
+mod plan;
 mod proof;
+mod registry;
 mod rotate;
 mod rotation;
 mod secrets;
@@ -38,13 +41,15 @@ pub use error::{K3sError, moment};
 pub use fault::Container;
 pub use instances::{PodInstance, Slots};
 pub use outage::{Machine, Outages, Taken};
+pub use plan::ShopPlan;
 pub use proof::Proof;
+pub use registry::ImagePush;
 pub use rotate::RotationRequest;
 pub use rotation::Phase;
 pub use secrets::{ClusterSecrets, load as load_cluster_secrets};
 pub use status::{ClusterStatus, NodeRow, PodRow, status};
 pub use tunnel::{Books, Tunnel};
-pub use up::{Brought, Planned, ShopPlan, Upping, Wanting};
+pub use up::{Brought, Planned, Upping, Wanting};
 
 use crate::bootstrap::{BootstrapError, KeptKubeconfig, unmerge, user_kubeconfig};
 pub use crate::render::NAMESPACE;

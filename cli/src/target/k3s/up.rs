@@ -3,22 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Serialize;
-
 use super::declared::{Unfinished, unfinished};
 use super::image::{ShopImage, shop_image};
 use super::machines::{Machines, Reaching};
 use super::objects::{Doing, ObjectSight, Objects};
+use super::plan::ShopPlan;
+use super::registry::{Pushing, access, with_problems};
 use super::secrets::{ClusterSecrets, load};
 use super::{Entrance, K3sError, NAMESPACE, certificate, kubeconfig};
-use crate::bootstrap::HostAction;
 use crate::catalogue::Catalogue;
 use crate::cluster::{Cluster, Deed, Lease, LeaseRequest, ObjectChange, ObjectKey, ObjectPlan};
 use crate::environment::Environment;
 use crate::event::Observer;
 use crate::host::SudoPasswords;
 use crate::interrupt::Interrupt;
-use crate::plan::Step;
+use crate::registry::Access;
 use crate::render::{ClusterInput, SecretSet, render_objects};
 use crate::shop::{Shop, seed};
 use crate::target::local::LocalFolder;
@@ -43,55 +42,6 @@ pub struct Wanting<'a> {
     pub passwords: &'a dyn SudoPasswords,
 }
 
-/// What would be done. Field names are stable.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ShopPlan {
-    /// The environment.
-    pub environment: String,
-    /// What would be done on hosts.
-    pub hosts: Vec<Step<HostAction>>,
-    /// The secrets that would be made.
-    pub secrets: Vec<String>,
-    /// What would be done with objects.
-    pub objects: ObjectPlan,
-    /// The rotations of secrets that stand unfinished. Nothing of them is work for `up`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rotations: Vec<Unfinished>,
-    /// Whether there is a cluster that could be looked at. Otherwise objects are planned as if there was none.
-    pub looked: bool,
-}
-
-impl ShopPlan {
-    /// Whether there is anything to do.
-    pub fn has_work(&self) -> bool {
-        self.touches_hosts() || !self.secrets.is_empty() || self.objects.has_work()
-    }
-
-    /// Whether anything would be done on a host.
-    pub fn touches_hosts(&self) -> bool {
-        self.hosts.iter().any(|step| step.needed)
-    }
-
-    /// What would be removed that is more than a part of something else: workloads, and whatever holds data.
-    pub fn destroys(&self) -> Vec<&ObjectChange> {
-        const WORTH_ASKING: [&str; 8] = [
-            "CronJob",
-            "DaemonSet",
-            "Deployment",
-            "Namespace",
-            "PersistentVolume",
-            "PersistentVolumeClaim",
-            "Secret",
-            "StatefulSet",
-        ];
-        self.objects
-            .of(Deed::Prune)
-            .filter(|change| WORTH_ASKING.contains(&change.object.kind.as_str()))
-            .collect()
-    }
-}
-
 /// What is missing, what is rotated, and what differs.
 type Seen = (Vec<String>, Vec<Unfinished>, ObjectPlan);
 
@@ -101,19 +51,32 @@ pub struct Planned {
     pub plan: ShopPlan,
     machines: Machines,
     image: ShopImage,
+    pushing: Option<Pushing>,
 }
 
 impl Wanting<'_> {
     /// Looks at hosts and cluster, and plans. Changes nothing.
     pub async fn plan(&self) -> Result<Planned, K3sError> {
         self.folder.claim()?;
-        let image = shop_image(self.folder.state_dir())?;
+        let image = self.image()?;
         // A template that is wrong is found before the first host is asked.
         let unborn = load(None, NAMESPACE, self.environment, self.catalogue).await?;
         let all_new = self.rendered(&unborn.set, &image, None).await?;
-        let reaching = self.reaching(&image);
-        let (machines, seen) = tokio::join!(Machines::look(&reaching), self.look(&image));
-        let machines = machines?;
+        let (access, mut errors) = match access(self.environment, self.beside) {
+            Ok(access) => (access, Vec::new()),
+            Err(errors) => (None, errors),
+        };
+        let reaching = self.reaching(&image, access.as_ref());
+        let (machines, pushing, seen) = tokio::join!(
+            Machines::look(&reaching),
+            Pushing::look(access.as_ref(), &image),
+            self.look(&image)
+        );
+        let pushing = pushing.unwrap_or_else(|error| {
+            errors.push(error);
+            None
+        });
+        let machines = with_problems(machines, &errors)?;
         let hosts = machines.plan();
         let looked = seen.is_some();
         let (secrets, rotations, objects) = if let Some(seen) = seen {
@@ -126,6 +89,7 @@ impl Wanting<'_> {
             plan: ShopPlan {
                 environment: self.environment.name.to_string(),
                 hosts,
+                push: pushing.as_ref().and_then(Pushing::plan),
                 secrets,
                 objects,
                 rotations,
@@ -133,12 +97,13 @@ impl Wanting<'_> {
             },
             machines,
             image,
+            pushing,
         })
     }
 
     /// What differs in a running cluster, without a look at the hosts.
     pub async fn pending(&self, cluster: &Cluster) -> Result<ObjectPlan, K3sError> {
-        let image = shop_image(self.folder.state_dir())?;
+        let image = self.image()?;
         let secrets = load(Some(cluster), NAMESPACE, self.environment, self.catalogue).await?;
         let objects = self.objects(cluster, &secrets, &image).await?;
         Ok(objects.look().await?.plan)
@@ -151,19 +116,33 @@ impl Wanting<'_> {
         interrupt: Interrupt,
     ) -> Result<bool, K3sError> {
         self.folder.claim()?;
-        let image = shop_image(self.folder.state_dir())?;
-        let machines = Machines::look_to_leave(&self.reaching(&image)).await?;
+        let image = self.image()?;
+        // Whoever leaves needs no registry.
+        let machines = Machines::look_to_leave(&self.reaching(&image, None)).await?;
         let steps = machines.plan_removal();
         machines.carry_out(&steps, observer, interrupt).await?;
         Ok(steps.iter().any(|step| step.needed))
     }
 
-    fn reaching<'b>(&'b self, image: &ShopImage) -> Reaching<'b> {
+    fn image(&self) -> Result<ShopImage, K3sError> {
+        shop_image(self.folder.state_dir(), self.environment.registry.as_ref())
+    }
+
+    fn reaching<'b>(&'b self, image: &ShopImage, registry: Option<&'b Access>) -> Reaching<'b> {
+        let pulled = image.pulled.as_ref();
         Reaching {
             environment: self.environment,
             beside: self.beside,
             folders: (self.folder.state_dir(), self.folder.run_dir()),
-            archives: vec![image.archive.clone()],
+            archives: match pulled {
+                Some(_) => Vec::new(),
+                None => vec![image.archive.clone()],
+            },
+            pulled: pulled
+                .map(|pulled| pulled.name.clone())
+                .into_iter()
+                .collect(),
+            registry,
             passwords: self.passwords,
         }
     }
@@ -288,12 +267,16 @@ impl Planned {
         refuse_hopeless(&self.plan.objects, force)
     }
 
-    /// Carries it out: hosts, then objects under the cluster's lease, then readiness and products.
+    /// Carries it out: the image's push, hosts, then objects under the cluster's lease, then readiness and products.
     pub async fn carry_out(
         &self,
         wanting: &Wanting<'_>,
         upping: &Upping<'_>,
     ) -> Result<Brought, K3sError> {
+        // Nothing was done on a host yet: one that pulls finds what it asks for.
+        if let Some(pushing) = &self.pushing {
+            pushing.carry_out(upping.observer, upping.interrupt).await?;
+        }
         let steps = &self.plan.hosts;
         self.machines
             .carry_out(steps, upping.observer, upping.interrupt.clone())
