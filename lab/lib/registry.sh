@@ -79,7 +79,7 @@ stage_registry() {
     wrong_registries
     start_registry
     step "a plan shows the push" shop_ends 4 plan
-    step "with its name and size" told "^push +$(registry_at)/shop/shopd@sha256:.* 3 parts, .* MiB"
+    step "with its name and size" told "^push +$(registry_at)/shop/shopd@sha256:.*\(3 parts, .* MiB"
     step "and pushes nothing" [ "$(puts)" = 0 ]
     step "none of it left anything on a host" are_as_before
     step "bare hosts to a green smoke test, through the registry" brings_up_green

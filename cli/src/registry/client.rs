@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
@@ -124,10 +124,10 @@ impl Client {
         };
         let uri: Uri = place
             .parse()
-            .map_err(|error| RegistryError::unreachable(&self.access, error))?;
+            .map_err(|error| RegistryError::unreachable(&self.access, &error))?;
         let home: Uri = base
             .parse()
-            .map_err(|error| RegistryError::unreachable(&self.access, error))?;
+            .map_err(|error| RegistryError::unreachable(&self.access, &error))?;
         let at_home = uri.authority() == home.authority() && uri.scheme() == home.scheme();
         let mut request = Request::new(nothing());
         *request.method_mut() = method;
@@ -144,7 +144,7 @@ impl Client {
             .await
             .unwrap_or_else(|_| {
                 let reason = format!("no answer within {} s", ANSWER.as_secs());
-                Err(RegistryError::unreachable(&self.access, reason))
+                Err(RegistryError::unreachable(&self.access, &reason))
             })
     }
 
@@ -156,7 +156,7 @@ impl Client {
         let answer = self.http.request(request).await;
         let (head, body) = answer.map_err(|error| self.explain(&error))?.into_parts();
         let read = Limited::new(body, LONGEST_ANSWER).collect().await;
-        let text = read.map(|read| read.to_bytes()).unwrap_or_default();
+        let text = read.map(Collected::to_bytes).unwrap_or_default();
         if head.status == StatusCode::UNAUTHORIZED && self.authorization().is_some() {
             return Err(RegistryError::login(&self.access));
         }

@@ -187,7 +187,7 @@ impl RegistryError {
         }
     }
 
-    pub(super) fn unreachable(access: &Access, reason: impl ToString) -> Self {
+    pub(super) fn unreachable(access: &Access, reason: &impl ToString) -> Self {
         Self::Unreachable {
             registry: access.host().to_owned(),
             reason: reason.to_string(),

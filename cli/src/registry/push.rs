@@ -19,7 +19,7 @@ const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// How much is read from a file at once.
 const CHUNK: usize = 256 << 10;
 /// How long an upload may stand still.
-const STANDSTILL: Duration = Duration::from_secs(60);
+const STANDSTILL: Duration = Duration::from_mins(1);
 /// How often it is told how far one is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -219,7 +219,7 @@ impl Place<'_> {
                 (moved, since) = (now, Instant::now());
             } else if since.elapsed() > STANDSTILL {
                 let reason = format!("an upload stands still since {} s", STANDSTILL.as_secs());
-                return Err(RegistryError::unreachable(&self.client.access, reason));
+                return Err(RegistryError::unreachable(&self.client.access, &reason));
             }
             told(moved);
         }

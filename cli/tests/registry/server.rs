@@ -1,6 +1,7 @@
 //! Debian's `docker-registry` as a process of the test's own, with a folder, a port and a log of its own.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -65,35 +66,36 @@ impl Server {
         );
         if kind.tls {
             let (certificate, key) = (path("server.crt"), path("server.key"));
-            config += &format!(
-                "  tls: {{ certificate: {}, key: {} }}\n",
+            writeln!(
+                config,
+                "  tls: {{ certificate: {}, key: {} }}",
                 certificate.display(),
                 key.display()
-            );
+            )
+            .unwrap();
         }
         if kind.closed {
-            config += &format!(
-                "auth: {{ htpasswd: {{ realm: shop, path: {} }} }}\n",
-                path("users").display()
-            );
+            let users = path("users");
+            writeln!(
+                config,
+                "auth: {{ htpasswd: {{ realm: shop, path: {} }} }}",
+                users.display()
+            )
+            .unwrap();
         }
         fs::write(path("config.yml"), config).unwrap();
         let log = fs::File::create(path("log")).unwrap();
-        let mut command = match kind.room {
+        let mut command = if let Some(room) = kind.room {
             // The disk is in a mount namespace of its own, and goes with the process.
-            Some(room) => {
-                let mut command = Command::new("unshare");
-                let script =
-                    "mount -t tmpfs -o size=\"$1\" none \"$2\" && exec \"$3\" serve \"$4\"";
-                command.args(["--mount", "sh", "-c", script, "sh", &format!("{room}k")]);
-                command.arg(path("data")).arg(&program);
-                command
-            }
-            None => {
-                let mut command = Command::new(&program);
-                command.arg("serve");
-                command
-            }
+            let mut command = Command::new("unshare");
+            let script = "mount -t tmpfs -o size=\"$1\" none \"$2\" && exec \"$3\" serve \"$4\"";
+            command.args(["--mount", "sh", "-c", script, "sh", &format!("{room}k")]);
+            command.arg(path("data")).arg(&program);
+            command
+        } else {
+            let mut command = Command::new(&program);
+            command.arg("serve");
+            command
         };
         let process = command
             .arg(path("config.yml"))
