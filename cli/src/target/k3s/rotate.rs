@@ -86,7 +86,7 @@ impl Wanting<'_> {
             wanting: self,
             cluster: &cluster,
             upping,
-            image: image::shop_image(self.folder.state_dir())?,
+            image: self.image()?,
         };
         let outcome = tokio::select! {
             biased;

@@ -124,7 +124,7 @@ impl Wanting<'_> {
         Ok(steps.iter().any(|step| step.needed))
     }
 
-    fn image(&self) -> Result<ShopImage, K3sError> {
+    pub(super) fn image(&self) -> Result<ShopImage, K3sError> {
         shop_image(self.folder.state_dir(), self.environment.registry.as_ref())
     }
 
