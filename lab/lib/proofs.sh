@@ -27,7 +27,7 @@ nothing_is_violated() {
 it_happened() {
     jq -e 'all(.runs[]; any(.faults[]; .confirmed))' "$(place)/report.json" >/dev/null
 }
-books_are_exact() { told 'orders +[0-9]+ confirmed, ([0-9]+) of \1 counts exact'; }
+books_are_exact() { told 'orders +[1-9][0-9]* confirmed, ([1-9][0-9]*) of \1 counts exact'; }
 
 stage_load() {
     need_shop

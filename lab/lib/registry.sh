@@ -58,7 +58,10 @@ sends_nothing() {
 }
 pods_name_it() { kubectl get deployment order -o jsonpath='{.spec.template.spec.containers[0].image}' | grep -qE "^$(registry_at)/shop/shopd:[0-9a-f]{12}@sha256:[0-9a-f]{64}\$"; }
 pulled_on() { on "$1" k3s ctr -n k8s.io images ls -q | grep -q "^$(registry_at)/shop/shopd@sha256:"; }
-no_archive_on() { ! on "$1" ls /var/lib/rancher/k3s/agent/images | grep -q shopd; }
+no_archive_on() {
+    local held
+    held=$(on "$1" ls /var/lib/rancher/k3s/agent/images) && ! grep -q shopd <<<"$held"
+}
 pulled_everywhere() { pulled_on server && pulled_on agent && no_archive_on server && no_archive_on agent; }
 secret_is_kept() { ! grep -rqs --exclude-dir=registry 'lab-registry-password' "$said" "$work/state"; }
 forget_image() { rm -rf "$registry/data/docker/registry/v2/repositories/shop"; stop_registry; start_registry; }
@@ -83,6 +86,7 @@ stage_registry() {
     step "and pushes nothing" [ "$(puts)" = 0 ]
     step "none of it left anything on a host" are_as_before
     step "bare hosts to a green smoke test, through the registry" brings_up_green
+    step "and a push" [ "$(puts)" -gt 0 ]
     step "pods name the image with its digest" pods_name_it
     step "both hosts pulled it, and were sent no archive of it" pulled_everywhere
     step "up again changes nothing, in less than 3 s" within 3 changes_nothing

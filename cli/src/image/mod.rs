@@ -18,5 +18,5 @@ mod tree;
 pub use digest::Digest;
 pub use error::ImageError;
 pub use name::{ImageName, InvalidImageName};
-pub use pack::{Packed, Recipe, pack_program, pack_root};
+pub use pack::{Packed, Recipe, files_of, pack_program, pack_root};
 pub use tree::Owner;

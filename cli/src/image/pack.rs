@@ -72,6 +72,16 @@ pub fn pack_program(program: &Path, recipe: Recipe, archive: &Path) -> Result<Pa
     )
 }
 
+/// The files of this machine that go into the image of a program: itself, and the shared objects that it needs.
+pub fn files_of(program: &Path) -> Result<Vec<PathBuf>, ImageError> {
+    let program = program.canonicalize().map_err(ImageError::read(program))?;
+    let object = Object::read(&program).map_err(|error| error.of_program(&program))?;
+    let libraries = Libraries::of(&program, &object)?;
+    let mut files: Vec<PathBuf> = libraries.files.into_values().collect();
+    files.push(program);
+    Ok(files)
+}
+
 /// Packs a folder that holds a root file system, with its owners and modes.
 pub fn pack_root(root: &Path, recipe: Recipe, archive: &Path) -> Result<Packed, ImageError> {
     let tree = Tree::read(root)?;

@@ -84,8 +84,10 @@ async fn remove(
         Ok(number)
     }
     .await;
-    lease.release().await.map_err(told)?;
+    let released = lease.release().await.map_err(told);
+    // What went wrong before is what has to be known.
     let number = outcome.map_err(failure)?;
+    released?;
     context.ui.say(&match (number, args.purge) {
         (0, _) => "Nothing to do: nothing of the shop is there".to_owned(),
         (_, true) => {
@@ -115,7 +117,7 @@ async fn leave(
     )?;
     let changed = session
         .wanting()
-        .leave(observer, interrupt)
+        .leave(args.no_wait, observer, interrupt)
         .await
         .map_err(failure)?;
     forget_cluster(session.folder.state_dir(), environment.name.as_str())

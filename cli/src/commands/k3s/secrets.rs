@@ -145,6 +145,7 @@ async fn carry_out(
     let upping = Upping {
         force: false,
         refuse: args.no_wait,
+        confirmed: None,
         observer,
         interrupt: &interrupt,
     };
@@ -170,8 +171,10 @@ async fn carry_out(
         context.ui.warn(&error.to_string());
     }
     outcome?;
-    let done = names.len() + unfinished.len();
+    let finished = |it: &&Unfinished| !only_time_can(it) && !names.contains(&it.name);
+    let done = names.len() + unfinished.iter().filter(finished).count();
     context.ui.say(&match done {
+        0 => "No secret is another one: the former ones are not accepted any more".to_owned(),
         1 => "The secret is rotated".to_owned(),
         several => format!("{several} secrets are rotated"),
     });

@@ -72,6 +72,10 @@ async fn bring_up(
     let upping = Upping {
         force: args.force_conflicts,
         refuse: args.no_wait,
+        confirmed: (!args.yes).then(|| {
+            let asked = planned.plan.destroys().into_iter();
+            asked.map(|change| change.object.clone()).collect()
+        }),
         observer,
         interrupt: &interrupt,
     };
@@ -97,7 +101,14 @@ async fn bring_up(
                 "Nothing to change: the shop runs as {place} says; what is left is the proof that it works"
             ));
         }
-        match prove(&session, &brought, observer, &interrupt).await {
+        let proving = async {
+            tokio::select! {
+                biased;
+                lost = brought.lease.lost() => Err(failure(lost.into())),
+                report = prove(&session, &brought, observer, &interrupt) => report,
+            }
+        };
+        match proving.await {
             Ok(report) => {
                 proof.note(&report, &brought.digest);
                 conclude(context, &report)

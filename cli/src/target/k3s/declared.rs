@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use super::K3sError;
+use super::rotate::RotationRequest;
 use super::rotation::Phase;
 use super::secrets::ClusterSecrets;
 use crate::catalogue::{Catalogue, Component, SecretSpec};
@@ -15,6 +17,7 @@ use crate::target::secrets::wanted_secrets;
 
 /// How much longer than it must be the former one is accepted: clocks of two machines differ.
 const MARGIN: time::Duration = time::Duration::seconds(30);
+
 /// A secret, for people. Never its value. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -143,4 +146,87 @@ pub(super) fn unfinished(
             Unfinished { name, state, until }
         })
         .collect()
+}
+
+/// What a request asks for, of the secrets that there are.
+pub(super) fn chosen(
+    rows: &[SecretRow],
+    request: &RotationRequest,
+) -> Result<(Vec<String>, Vec<Unfinished>), K3sError> {
+    for name in &request.names {
+        let Some(row) = rows.iter().find(|row| row.name == *name) else {
+            return Err(K3sError::UnknownSecret {
+                name: name.clone(),
+                known: rows.iter().map(|row| row.name.clone()).collect(),
+            });
+        };
+        if !row.rotates {
+            return Err(K3sError::NotRotatable(name.clone()));
+        }
+        let until = row.rotation.as_ref().and_then(|it| it.until);
+        if let Some(until) = until.filter(|until| *until > OffsetDateTime::now_utc()) {
+            return Err(K3sError::StillKept {
+                name: name.clone(),
+                until,
+            });
+        }
+    }
+    let now = OffsetDateTime::now_utc();
+    let begun = rows
+        .iter()
+        .filter(|row| row.rotates && may_begin(row, now))
+        .filter(|row| request.all || request.names.contains(&row.name))
+        .map(|row| row.name.clone())
+        .collect();
+    let unfinished = rows.iter().filter_map(|row| row.rotation.clone()).collect();
+    Ok((begun, unfinished))
+}
+
+/// Whether another one can be made: one that only waits until what was made with the former has expired is done then.
+fn may_begin(row: &SecretRow, now: OffsetDateTime) -> bool {
+    row.rotation
+        .as_ref()
+        .is_none_or(|rotation| rotation.until.is_some_and(|until| until <= now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &str, until: Option<i64>) -> SecretRow {
+        let now = OffsetDateTime::now_utc();
+        SecretRow {
+            name: name.to_owned(),
+            object: "common".to_owned(),
+            components: Vec::new(),
+            made: None,
+            rotates: true,
+            rotation: until.map(|seconds| Unfinished {
+                name: name.to_owned(),
+                state: UnfinishedState::Offered,
+                until: Some(now + time::Duration::seconds(seconds)),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_former_secret_that_only_waited_to_expire_keeps_nobody_from_making_another_one() {
+        let rows = [
+            row("new", None),
+            row("expired", Some(-1)),
+            row("kept", Some(600)),
+        ];
+        let request = |names: &[&str], all| RotationRequest {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            all,
+            wait: false,
+        };
+        let (begun, unfinished) = chosen(&rows, &request(&[], true)).unwrap();
+        assert_eq!(begun, ["new", "expired"]);
+        assert_eq!(unfinished.len(), 2);
+        let (begun, _) = chosen(&rows, &request(&["expired"], false)).unwrap();
+        assert_eq!(begun, ["expired"]);
+        let refused = chosen(&rows, &request(&["kept"], false)).unwrap_err();
+        assert!(matches!(refused, K3sError::StillKept { .. }), "{refused}");
+    }
 }

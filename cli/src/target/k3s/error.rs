@@ -50,6 +50,9 @@ pub enum K3sError {
     /// Removing objects was not confirmed.
     #[error("failed to go on: removing {0} was not confirmed, and nothing was touched")]
     Unconfirmed(String),
+    /// Since the plan was shown something came up that would be removed.
+    #[error("failed to go on: {0} would be removed, which the plan did not show")]
+    Unasked(String),
     /// A pod cannot be reached.
     #[error("failed to reach the Service {service}: {reason}")]
     Tunnel {
@@ -88,6 +91,11 @@ pub enum K3sError {
     /// There is something else to do.
     #[error("failed to rotate: the shop is not as the environment says; nothing was touched")]
     Unsettled,
+    /// There is something else to do, which no secret is the reason of.
+    #[error(
+        "failed to go on with a rotation: {0} is not as the environment says, whatever its secrets are"
+    )]
+    UnsettledBy(String),
     /// The shop is not there.
     #[error("failed to find the shop `{0}`: it was never brought up from this machine")]
     NotUp(String),
@@ -173,6 +181,7 @@ impl K3sError {
                 "write what you want into the environment file, and let it win with `shopctl up --force-conflicts`".to_owned(),
                 "`shopctl plan` shows both values".to_owned(),
             ],
+            Self::Unasked(_) => vec!["`shopctl up` shows the plan as it is now, and asks".to_owned()],
             Self::Unconfirmed(_) => vec!["answer y, or use `--yes` in scripts".to_owned()],
             Self::Tunnel { .. } => vec!["`shopctl status` shows what runs".to_owned()],
             Self::NotUp(_) => vec!["`shopctl up` brings it up".to_owned()],
@@ -181,7 +190,7 @@ impl K3sError {
             Self::StillKept { .. } => vec![
                 "`shopctl secrets rotate --wait` waits for that and finishes it".to_owned(),
             ],
-            Self::Unsettled => vec![
+            Self::Unsettled | Self::UnsettledBy(_) => vec![
                 "`shopctl plan` shows what differs, and `shopctl up` brings it in order".to_owned(),
             ],
             Self::Seed { .. } => vec!["`shopctl logs` shows what the services write".to_owned()],

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::K3sError;
 use crate::environment::Registry;
-use crate::image::{ImageName, Owner, Recipe, pack_program};
+use crate::image::{ImageName, Owner, Recipe, files_of, pack_program};
 use crate::registry::PackedImage;
 
 /// What it is called.
@@ -22,8 +22,8 @@ const USER: u32 = 65_532;
 /// The image.
 #[derive(Clone, Debug)]
 pub(super) struct ShopImage {
-    /// Its full name. The tag is of the program's digest, or, in a registry, of the image's own; so another program is
-    /// another image. In a registry the digest is part of the name: who moves the tag changes nothing for pods.
+    /// Its full name. The tag is of its digest, so another program or another library is another image. In a registry the
+    /// digest is part of the name: who moves the tag changes nothing for pods.
     pub name: String,
     /// The archive with it.
     pub archive: PathBuf,
@@ -45,44 +45,57 @@ pub(super) fn shop_image(
     state_dir: &Path,
     registry: Option<&Registry>,
 ) -> Result<ShopImage, K3sError> {
-    let packed = packed_image(state_dir)?;
-    let Some(registry) = registry else {
-        return Ok(packed);
-    };
-    let image = PackedImage::read(&packed.archive)?;
-    let name = format!("{}/{SHORT_NAME}", registry.address);
-    Ok(ShopImage {
-        name: format!("{name}:{}@{}", image.tag(), image.digest),
-        archive: packed.archive,
-        pulled: Some(Pulled {
-            name: format!("{name}@{}", image.digest),
-            image,
-        }),
+    let program = std::env::current_exe()
+        .map_err(|error| failed(&error))?
+        .with_file_name("shopd");
+    let archive = packed(&program, &state_dir.join("images"))?;
+    let image = PackedImage::read(&archive)?;
+    let tag = image.tag();
+    Ok(match registry {
+        None => ShopImage {
+            name: format!("{NAME}:{tag}"),
+            archive,
+            pulled: None,
+        },
+        Some(registry) => {
+            let name = format!("{}/{SHORT_NAME}", registry.address);
+            ShopImage {
+                name: format!("{name}:{tag}@{}", image.digest),
+                archive,
+                pulled: Some(Pulled {
+                    name: format!("{name}@{}", image.digest),
+                    image,
+                }),
+            }
+        }
     })
 }
 
-fn packed_image(state_dir: &Path) -> Result<ShopImage, K3sError> {
-    let failed = |reason: String| K3sError::Image { reason };
-    let program = std::env::current_exe()
-        .map_err(|error| failed(error.to_string()))?
-        .with_file_name("shopd");
-    let digest =
-        digest_of(&program).map_err(|error| failed(format!("{}: {error}", program.display())))?;
-    let tag = &digest[..16];
-    let folder = state_dir.join("images");
-    let image = ShopImage {
-        name: format!("{NAME}:{tag}"),
-        archive: folder.join(format!("shopd-{tag}.tar")),
-        pulled: None,
-    };
-    if image.archive.is_file() {
-        return Ok(image);
+fn failed(error: &dyn std::error::Error) -> K3sError {
+    K3sError::Image {
+        reason: error.to_string(),
     }
-    fs::create_dir_all(&folder).map_err(|error| failed(error.to_string()))?;
-    let name: ImageName = image
-        .name
+}
+
+/// The archive with a program's image. It is packed anew when the program or a library of this machine is another one.
+fn packed(program: &Path, folder: &Path) -> Result<PathBuf, K3sError> {
+    let mut all = Sha256::new();
+    for file in files_of(program).map_err(|error| failed(&error))? {
+        let digest = digest_of(&file).map_err(|error| K3sError::Image {
+            reason: format!("{}: {error}", file.display()),
+        })?;
+        all.update(digest);
+    }
+    let key = hex::encode(all.finalize());
+    let key = &key[..16];
+    let archive = folder.join(format!("shopd-{key}.tar"));
+    if archive.is_file() {
+        return Ok(archive);
+    }
+    fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    let name: ImageName = NAME
         .parse()
-        .map_err(|error: crate::image::InvalidImageName| failed(error.to_string()))?;
+        .map_err(|error: crate::image::InvalidImageName| failed(&error))?;
     let recipe = Recipe {
         name,
         user: Owner {
@@ -94,12 +107,15 @@ fn packed_image(state_dir: &Path) -> Result<ShopImage, K3sError> {
         variables: Vec::new(),
         labels: std::collections::BTreeMap::new(),
     };
-    // Whoever is killed meanwhile leaves no archive of that name.
-    let new = folder.join(format!("shopd-{tag}.new.tar"));
-    pack_program(&program, recipe, &new).map_err(|error| failed(error.to_string()))?;
-    fs::rename(&new, &image.archive).map_err(|error| failed(error.to_string()))?;
-    forget_others(&folder, &image.archive);
-    Ok(image)
+    // Whoever is killed meanwhile leaves no archive of that name, and a host that loses its power none without content.
+    let new = folder.join(format!("shopd-{key}.new.tar"));
+    pack_program(program, recipe, &new).map_err(|error| failed(&error))?;
+    fs::File::open(&new)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&new, &archive))
+        .map_err(|error| failed(&error))?;
+    forget_others(folder, &archive);
+    Ok(archive)
 }
 
 /// Older archives are of no use to anybody: hosts have their own copies.
@@ -123,5 +139,30 @@ fn digest_of(path: &Path) -> io::Result<String> {
             return Ok(hex::encode(digest.finalize()));
         }
         digest.update(&buffer[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_packed_once_and_anew_for_another_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let (program, images) = (folder.path().join("shopd"), folder.path().join("images"));
+        let pack = |content: &str| {
+            fs::copy(content, &program).unwrap();
+            let archive = packed(&program, &images).unwrap();
+            let image = PackedImage::read(&archive).unwrap();
+            (archive, image.digest)
+        };
+        let (archive, digest) = pack("/bin/true");
+        let written = fs::metadata(&archive).unwrap().modified().unwrap();
+        assert_eq!(pack("/bin/true"), (archive.clone(), digest.clone()));
+        let now = fs::metadata(&archive).unwrap().modified().unwrap();
+        assert_eq!(now, written, "it was there already");
+        let (another, other_digest) = pack("/bin/false");
+        assert_ne!((&another, &other_digest), (&archive, &digest));
+        assert!(!archive.exists(), "nobody needs the former one");
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Reaching<'a> {
     pub beside: &'a Path,
     /// The state folder, and the one for sockets.
     pub folders: (&'a Path, &'a Path),
+    /// Whether they are only left, and given nothing.
+    pub is_left: bool,
     /// Archives of images besides those that the environment names.
     pub archives: Vec<PathBuf>,
     /// Images that hosts pull.
@@ -110,7 +112,13 @@ async fn reach(reaching: &Reaching<'_>) -> Result<(WantedCluster, Survey, PathBu
         folder: &folder,
         passwords: reaching.passwords,
     };
-    let (given, survey) = tokio::join!(given(reaching), Survey::of(&specs, connecting));
+    let given = async {
+        if reaching.is_left {
+            return Ok(Given::default());
+        }
+        given(reaching).await
+    };
+    let (given, survey) = tokio::join!(given, Survey::of(&specs, connecting));
     let cluster = wanted_cluster(reaching.environment, given?, |name| {
         survey.client_address(name)
     })

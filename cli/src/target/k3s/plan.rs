@@ -44,21 +44,25 @@ impl ShopPlan {
         self.hosts.iter().any(|step| step.needed)
     }
 
-    /// What would be removed that is more than a part of something else: workloads, and whatever holds data.
+    /// What would be removed that is worth asking about.
     pub fn destroys(&self) -> Vec<&ObjectChange> {
-        const WORTH_ASKING: [&str; 8] = [
-            "CronJob",
-            "DaemonSet",
-            "Deployment",
-            "Namespace",
-            "PersistentVolume",
-            "PersistentVolumeClaim",
-            "Secret",
-            "StatefulSet",
-        ];
-        self.objects
-            .of(Deed::Prune)
-            .filter(|change| WORTH_ASKING.contains(&change.object.kind.as_str()))
-            .collect()
+        destroyed(&self.objects)
     }
+}
+
+/// What a plan removes that is more than a part of something else: workloads, and whatever holds data.
+pub(super) fn destroyed(plan: &ObjectPlan) -> Vec<&ObjectChange> {
+    const WORTH_ASKING: [&str; 8] = [
+        "CronJob",
+        "DaemonSet",
+        "Deployment",
+        "Namespace",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "Secret",
+        "StatefulSet",
+    ];
+    plan.of(Deed::Prune)
+        .filter(|change| WORTH_ASKING.contains(&change.object.kind.as_str()))
+        .collect()
 }

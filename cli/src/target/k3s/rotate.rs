@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::declared::{SecretRow, Unfinished, declared, unfinished};
+use super::declared::{SecretRow, Unfinished, chosen, declared, unfinished};
 use super::objects::{Doing, ObjectSight};
 use super::rotation::{Move, Next, next};
 use super::secrets::{ClusterSecrets, change, load};
 use super::up::{Brought, Upping, Wanting, refuse_hopeless};
 use super::{Entrance, K3sError, NAMESPACE, image};
-use crate::cluster::{Cluster, ClusterError, Lease, LeaseRequest};
+use crate::cluster::{Cluster, ClusterError, Deed, Lease, LeaseRequest, ObjectChange};
 use crate::shop::Shop;
 use crate::target::secrets::generate;
 
@@ -81,12 +81,14 @@ impl Wanting<'_> {
             refuse: upping.refuse,
             interrupt: upping.interrupt,
         };
+        let image = self.image()?;
+        let entrance = Entrance::find(&cluster, self.environment).await?;
         let lease = Lease::take(&cluster, &asked, upping.observer).await?;
         let rotating = Rotating {
             wanting: self,
             cluster: &cluster,
             upping,
-            image: self.image()?,
+            image,
         };
         let outcome = tokio::select! {
             biased;
@@ -99,7 +101,6 @@ impl Wanting<'_> {
                 digest,
                 left,
             }) => {
-                let entrance = Entrance::find(&cluster, self.environment).await?;
                 let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
                 let brought = Brought {
                     cluster,
@@ -121,37 +122,19 @@ impl Wanting<'_> {
     }
 }
 
-/// What a request asks for, of the secrets that there are.
-fn chosen(
-    rows: &[SecretRow],
-    request: &RotationRequest,
-) -> Result<(Vec<String>, Vec<Unfinished>), K3sError> {
-    for name in &request.names {
-        let Some(row) = rows.iter().find(|row| row.name == *name) else {
-            return Err(K3sError::UnknownSecret {
-                name: name.clone(),
-                known: rows.iter().map(|row| row.name.clone()).collect(),
-            });
-        };
-        if !row.rotates {
-            return Err(K3sError::NotRotatable(name.clone()));
-        }
-        let until = row.rotation.as_ref().and_then(|it| it.until);
-        if let Some(until) = until.filter(|until| *until > OffsetDateTime::now_utc()) {
-            return Err(K3sError::StillKept {
-                name: name.clone(),
-                until,
-            });
+/// Whether a change can come of another secret. Whatever else differs has to be looked at by somebody first.
+fn follows_from_secrets(change: &ObjectChange) -> bool {
+    match change.deed {
+        Deed::Keep => true,
+        Deed::Change => change.fields.iter().all(|field| {
+            let path = field.path.as_str();
+            path.rsplit('.').next() != Some("image") && path != "spec.replicas"
+        }),
+        // What tells the data is named by what it tells.
+        Deed::Create | Deed::Replace | Deed::Prune => {
+            matches!(change.object.kind.as_str(), "Job" | "Secret" | "ConfigMap")
         }
     }
-    let begun = rows
-        .iter()
-        .filter(|row| row.rotates && row.rotation.is_none())
-        .filter(|row| request.all || request.names.contains(&row.name))
-        .map(|row| row.name.clone())
-        .collect();
-    let unfinished = rows.iter().filter_map(|row| row.rotation.clone()).collect();
-    Ok((begun, unfinished))
 }
 
 struct Rotated {
@@ -293,6 +276,13 @@ impl Rotating<'_> {
             .await?;
         let seen: ObjectSight = objects.look().await?;
         refuse_hopeless(&seen.plan, self.upping.force)?;
+        if let Some(change) = seen
+            .plan
+            .pending()
+            .find(|change| !follows_from_secrets(change))
+        {
+            return Err(K3sError::UnsettledBy(change.object.to_string()));
+        }
         let rollout = &self.wanting.environment.k3s.rollout;
         let doing = Doing {
             force: self.upping.force,
@@ -382,4 +372,48 @@ fn steps(moves: &BTreeMap<String, Move>) -> Vec<(Move, String)> {
         ));
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{FieldChange, ObjectKey};
+
+    fn change(kind: &str, deed: Deed, path: &str) -> ObjectChange {
+        ObjectChange {
+            object: ObjectKey {
+                group: String::new(),
+                kind: kind.to_owned(),
+                namespace: None,
+                name: "order".to_owned(),
+            },
+            deed,
+            fields: vec![FieldChange {
+                path: path.to_owned(),
+                before: None,
+                after: None,
+                lines: Vec::new(),
+                set_by: None,
+            }],
+            conflicts: Vec::new(),
+            refusal: None,
+        }
+    }
+
+    #[test]
+    fn a_rotation_brings_no_changes_along_that_are_not_its_own() {
+        let checksum = "spec.template.metadata.annotations.shopctl/checksum";
+        let image = "spec.template.spec.containers[order].image";
+        for (kind, deed, path, expected) in [
+            ("Deployment", Deed::Change, checksum, true),
+            ("Job", Deed::Prune, "", true),
+            ("Deployment", Deed::Change, image, false),
+            ("Deployment", Deed::Change, "spec.replicas", false),
+            ("Deployment", Deed::Prune, "", false),
+            ("StatefulSet", Deed::Create, "", false),
+        ] {
+            let seen = follows_from_secrets(&change(kind, deed, path));
+            assert_eq!(seen, expected, "{kind} {deed:?} {path}");
+        }
+    }
 }

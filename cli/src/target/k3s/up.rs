@@ -1,5 +1,6 @@
 //! Plans a shop on a cluster, and brings it up: hosts, objects, readiness, products.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::declared::{Unfinished, unfinished};
 use super::image::{ShopImage, shop_image};
 use super::machines::{Machines, Reaching};
 use super::objects::{Doing, ObjectSight, Objects};
-use super::plan::ShopPlan;
+use super::plan::{ShopPlan, destroyed};
 use super::registry::{Pushing, access, with_problems};
 use super::secrets::{ClusterSecrets, load};
 use super::{Entrance, K3sError, NAMESPACE, certificate, kubeconfig};
@@ -66,7 +67,7 @@ impl Wanting<'_> {
             Ok(access) => (access, Vec::new()),
             Err(errors) => (None, errors),
         };
-        let reaching = self.reaching(&image, access.as_ref());
+        let reaching = self.reaching(Some(&image), access.as_ref());
         let (machines, pushing, seen) = tokio::join!(
             Machines::look(&reaching),
             Pushing::look(access.as_ref(), &image),
@@ -112,32 +113,64 @@ impl Wanting<'_> {
     /// Takes k3s off its hosts. Says whether there was anything to do.
     pub async fn leave(
         &self,
+        refuse: bool,
         observer: &dyn Observer,
         interrupt: Interrupt,
     ) -> Result<bool, K3sError> {
         self.folder.claim()?;
-        let image = self.image()?;
-        // Whoever leaves needs no registry.
-        let machines = Machines::look_to_leave(&self.reaching(&image, None)).await?;
+        // Whoever leaves needs neither images nor a registry.
+        let machines = Machines::look_to_leave(&self.reaching(None, None)).await?;
         let steps = machines.plan_removal();
+        if steps.iter().any(|step| step.needed) {
+            let request = LeaseRequest {
+                environment: self.environment.name.as_str(),
+                command: "down --cluster",
+                refuse,
+                interrupt: &interrupt,
+            };
+            self.wait_for_others(&request, observer).await?;
+        }
         machines.carry_out(&steps, observer, interrupt).await?;
         Ok(steps.iter().any(|step| step.needed))
+    }
+
+    /// Waits until nobody else is at work in the cluster, if it answers. A lease cannot be kept while k3s is stopped; so
+    /// whoever begins in the moment between is met, and finds a cluster that goes away.
+    async fn wait_for_others(
+        &self,
+        request: &LeaseRequest<'_>,
+        observer: &dyn Observer,
+    ) -> Result<(), K3sError> {
+        if let Some(cluster) = self.running_cluster().await {
+            Lease::take(&cluster, request, observer)
+                .await?
+                .release()
+                .await?;
+        }
+        Ok(())
     }
 
     pub(super) fn image(&self) -> Result<ShopImage, K3sError> {
         shop_image(self.folder.state_dir(), self.environment.registry.as_ref())
     }
 
-    fn reaching<'b>(&'b self, image: &ShopImage, registry: Option<&'b Access>) -> Reaching<'b> {
-        let pulled = image.pulled.as_ref();
+    /// The hosts, and what they are to be given with this image; without one nothing.
+    fn reaching<'b>(
+        &'b self,
+        image: Option<&ShopImage>,
+        registry: Option<&'b Access>,
+    ) -> Reaching<'b> {
+        let pulled = image.and_then(|image| image.pulled.as_ref());
+        let archived = image.filter(|image| image.pulled.is_none());
         Reaching {
             environment: self.environment,
             beside: self.beside,
             folders: (self.folder.state_dir(), self.folder.run_dir()),
-            archives: match pulled {
-                Some(_) => Vec::new(),
-                None => vec![image.archive.clone()],
-            },
+            is_left: image.is_none(),
+            archives: archived
+                .map(|image| image.archive.clone())
+                .into_iter()
+                .collect(),
             pulled: pulled
                 .map(|pulled| pulled.name.clone())
                 .into_iter()
@@ -237,10 +270,31 @@ pub struct Upping<'a> {
     pub force: bool,
     /// Fail at once if somebody else is at work.
     pub refuse: bool,
+    /// What may be destroyed; none: everything that has to be.
+    pub confirmed: Option<BTreeSet<ObjectKey>>,
     /// Who is told what happens.
     pub observer: &'a dyn Observer,
     /// Ctrl-C.
     pub interrupt: &'a Interrupt,
+}
+
+impl Upping<'_> {
+    /// Refuses to destroy what nobody was asked about: a plan that was made without the cluster knows of none of it, and
+    /// others may have been at work since.
+    pub(super) fn refuse_unasked(&self, plan: &ObjectPlan) -> Result<(), K3sError> {
+        let Some(confirmed) = &self.confirmed else {
+            return Ok(());
+        };
+        let unasked: Vec<String> = destroyed(plan)
+            .into_iter()
+            .filter(|change| !confirmed.contains(&change.object))
+            .map(|change| change.object.to_string())
+            .collect();
+        if unasked.is_empty() {
+            return Ok(());
+        }
+        Err(K3sError::Unasked(unasked.join(", ")))
+    }
 }
 
 /// A shop that is up.
@@ -273,6 +327,15 @@ impl Planned {
         wanting: &Wanting<'_>,
         upping: &Upping<'_>,
     ) -> Result<Brought, K3sError> {
+        let request = LeaseRequest {
+            environment: wanting.environment.name.as_str(),
+            command: "up",
+            refuse: upping.refuse,
+            interrupt: upping.interrupt,
+        };
+        if self.plan.touches_hosts() {
+            wanting.wait_for_others(&request, upping.observer).await?;
+        }
         // Nothing was done on a host yet: one that pulls finds what it asks for.
         if let Some(pushing) = &self.pushing {
             pushing.carry_out(upping.observer, upping.interrupt).await?;
@@ -295,12 +358,6 @@ impl Planned {
                 .observer
                 .note(format!("{error}; kubectl is not told of the cluster")),
         }
-        let request = LeaseRequest {
-            environment: wanting.environment.name.as_str(),
-            command: "up",
-            refuse: upping.refuse,
-            interrupt: upping.interrupt,
-        };
         let lease = Lease::take(&cluster, &request, upping.observer).await?;
         let outcome = tokio::select! {
             biased;
@@ -344,6 +401,7 @@ impl Planned {
             // Others may have been at work since the plan was shown.
             let seen: ObjectSight = objects.look().await?;
             refuse_hopeless(&seen.plan, upping.force)?;
+            upping.refuse_unasked(&seen.plan)?;
             objects.carry_out(&seen, &doing, upping.observer).await?;
             let ran_before = seen.plan.of(Deed::Keep).next().is_some();
             if self.plan.touches_hosts() && ran_before {
