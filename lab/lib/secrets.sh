@@ -35,9 +35,10 @@ becomes_customer() {
     is_customer
 }
 
-# Customers who look around, order and log in, one request after the other, until the file $work/serving is gone.
+# Customers who look around, order and log in, one request after the other, until the file $work/serving is gone. Who
+# logs in more often than some times a minute is refused for that.
 customers() {
-    local number=0 asker=.customers status
+    local number=0 asker=.customers status login=0
     while [ -e "$work/serving" ]; do
         number=$((number + 1))
         status=$(ask '/api/products?limit=5')
@@ -45,7 +46,10 @@ customers() {
         status=$(post /api/orders "{\"productId\": \"$product\", \"quantity\": 1}" \
             -H "authorization: Bearer $token" -H "idempotency-key: secrets-$$-$number-$RANDOM")
         echo "$status orders" >>"$answers"
-        [ $((number % 5)) != 0 ] || echo "$(post /api/auth/login "$account") login" >>"$answers"
+        if [ "$SECONDS" -ge "$login" ]; then
+            echo "$(post /api/auth/login "$account") login" >>"$answers"
+            login=$((SECONDS + 10))
+        fi
         sleep 0.02
     done
 }

@@ -204,10 +204,11 @@ products_are_there() { ! told 'seed the catalogue'; }
 nothing_of_it() { ! quietly on server k3s kubectl get namespace ecommerce; }
 forgotten_by_kubectl() { ! grep -q 'lab$' "$KUBECONFIG"; }
 
-# What k3s and its pods leave on a host: files, interfaces, mounts, rules, processes, units, settings.
+# What k3s and its pods leave on a host: files (but what kubectl keeps, which only these stages call there), interfaces, mounts,
+# rules, processes, units, settings.
 portrait() {
     on "$1" sh <<'SCRIPT'
-find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/tmp -o -path /root/.cache -o -path /run/systemd -o -path /run/udev -o -path /run/log -o -path /run/sudo \) -prune -o -printf 'file %p %y %m %u\n' | grep -v '/var/lib/systemd/\|/var/lib/sudo\|\.pyc\|/run/user\|/run/sshd'
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /var/log -o -path /var/tmp -o -path /root/.cache -o -path /root/.kube -o -path /run/systemd -o -path /run/udev -o -path /run/log -o -path /run/sudo \) -prune -o -printf 'file %p %y %m %u\n' | grep -v '/var/lib/systemd/\|/var/lib/sudo\|\.pyc\|/run/user\|/run/sshd'
 find /var/lib/rancher /etc/rancher /run/k3s /run/flannel 2>/dev/null | sed 's/^/file /'
 ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
 awk '{print "mount " $2}' /proc/self/mounts | grep -v '/run/user\|/run/credentials'
@@ -222,6 +223,10 @@ are_as_before() {
     portraits after
     diff "$work/server.before" "$work/server.after" >&2 && diff "$work/agent.before" "$work/agent.after" >&2
 }
+
+# A disk of somebody's own is where k3s keeps what pods write: it stays mounted, and is emptied.
+own_disk() { on agent 'mkdir -p /var/lib/rancher/k3s/storage && mount -t tmpfs own-disk /var/lib/rancher/k3s/storage && mkdir /var/lib/rancher/k3s/storage/lost+found'; }
+disk_is_empty() { [ "$(on agent 'findmnt -no SOURCE /var/lib/rancher/k3s/storage; ls -A /var/lib/rancher/k3s/storage; ls -A /var/lib/rancher/k3s')" = $'own-disk\nlost+found\nstorage' ]; }
 
 stage_down() {
     need_shop
@@ -244,6 +249,18 @@ stage_down() {
     step "down --cluster" shop down --cluster --yes
     step "kubectl does not know it any more" forgotten_by_kubectl
     step "and all others as before" cmp "$work/others" "$KUBECONFIG"
+    own_disk
+    portraits before
+    step "on a host with a disk of its own for k3s' data" brings_up_green
+    step "down --cluster, without a k3s or an image at hand" leaves_with_nothing
+    step "leaves the hosts as they were" are_as_before
+    step "and the disk mounted and empty" disk_is_empty
+    on agent 'umount /var/lib/rancher/k3s/storage && rm -r /var/lib/rancher/k3s'
+}
+
+leaves_with_nothing() {
+    variant 's|- .*/traefik-.*\.tar|- /nowhere/traefik.tar|'
+    SHOPCTL_K3S_BINARY=/nowhere/k3s shop down --cluster --yes && original
 }
 
 # A kubeconfig of somebody who has other clusters, in kubectl's own style.

@@ -28,6 +28,8 @@ pub struct Before {
     pub sysctls: BTreeMap<String, String>,
     /// Folders that were there: others go with k3s.
     pub folders: Vec<String>,
+    /// File systems that were mounted in folders of k3s: their disks are somebody's, and stay where they are.
+    pub mounts: Vec<String>,
     /// Tables of the packet filter that were there, by the program that lists them.
     pub tables: BTreeMap<String, Vec<String>>,
 }
@@ -52,6 +54,8 @@ for folder in /etc/rancher /etc/rancher/k3s /etc/rancher/node /var/lib/rancher /
   /usr/libexec/kubernetes; do
   [ ! -d "$folder" ] || printf '%s\n' "$folder"
 done | list
+printf ',"mounts":'
+awk '{print $2}' /proc/self/mounts | grep -E '^/var/lib/(rancher|kubelet)(/|$)' | grep -v '[\\" ]' | list
 printf ',"tables":{'
 sep=
 for program in iptables ip6tables; do

@@ -45,6 +45,7 @@ pub(super) async fn remove(host: &dyn Host, marker: &Marker) -> Result<(), HostE
         .iter()
         .map(|(name, value)| format!("{name}={value}"));
     let folders = before.folders.iter().map(|folder| format!("+{folder}"));
+    let mounts = before.mounts.iter().map(|place| format!("@{place}"));
     let tables = before
         .tables
         .iter()
@@ -52,7 +53,7 @@ pub(super) async fn remove(host: &dyn Host, marker: &Marker) -> Result<(), HostE
     let command = Command::script(
         "take k3s away",
         SCRIPT,
-        sysctls.chain(folders).chain(tables),
+        sysctls.chain(folders).chain(mounts).chain(tables),
     );
     host.run_well(command.deadline(DEADLINE).as_root())
         .await

@@ -1,7 +1,7 @@
 # Takes k3s from a host: processes, mounts, network, rules of the packet filter, files. Each part is safe to be done
-# again. The arguments are settings of the kernel as they were, `name=value`; folders that were there, `+/path`; and
-# tables of the packet filter that were there, `iptables:filter`. The marker goes last: while it is there the host is
-# not free.
+# again. The arguments are settings of the kernel as they were, `name=value`; folders that were there, `+/path`; file
+# systems that were mounted in them, `@/path`; and tables of the packet filter that were there, `iptables:filter`. The
+# marker goes last: while it is there the host is not free.
 failed=
 note() { failed="$failed$1; "; }
 had() { for given in $arguments; do [ "$given" = "$1" ] && return; done; return 1; }
@@ -46,7 +46,10 @@ while pids=$(ours); [ -n "$pids" ] && [ "$turns" -lt 20 ]; do
 done
 [ -z "$pids" ] || note "processes $(echo $pids) do not end"
 
-mounts() { awk '{print $2}' /proc/self/mounts | grep -E '^(/run/k3s|/var/lib/rancher/k3s|/var/lib/kubelet|/run/netns/cni-)' | sort -r; }
+mounts() {
+  awk '{print $2}' /proc/self/mounts | grep -E '^(/run/k3s|/var/lib/rancher/k3s|/var/lib/kubelet|/run/netns/cni-)' | sort -r |
+    while IFS= read -r place; do had "@$place" || printf '%s\n' "$place"; done
+}
 turns=0
 while [ -n "$(mounts)" ] && [ "$turns" -lt 10 ]; do
   mounts | while IFS= read -r place; do umount "$place" 2>/dev/null || umount -l "$place" 2>/dev/null; done
@@ -87,9 +90,21 @@ for given; do
   esac
 done
 
-rm -rf --one-file-system "$data" /run/k3s /etc/rancher/node || note "files of k3s are left"
+# A disk of somebody's own is emptied and stays mounted; whatever else is in the folder goes.
+clear() {
+  mounted=
+  for given in $arguments; do
+    case $given in "@$1" | "@$1/"*) find "${given#@}" -xdev -mindepth 1 ! -name lost+found -delete && mounted=yes ;; esac
+  done
+  [ -n "$mounted" ] || { rm -rf --one-file-system "$1"; return; }
+  find "$1" -xdev -depth -mindepth 1 ! -type d ! -path '*/lost+found/*' -delete
+  find "$1" -xdev -depth -mindepth 1 -type d -empty ! -name lost+found -delete 2>/dev/null
+  [ -z "$(find "$1" -xdev ! -type d ! -path '*/lost+found/*' | head -n 1)" ]
+}
+clear "$data" || note "files of k3s are left"
+rm -rf --one-file-system /run/k3s /etc/rancher/node || note "files of k3s are left"
 for folder in /var/lib/kubelet /var/lib/cni /etc/cni /opt/cni /run/flannel /run/containerd /run/nri /var/log/pods /var/log/containers /usr/libexec/kubernetes /etc/kubernetes; do
-  had "+$folder" || rm -rf --one-file-system "$folder" || note "$folder is left"
+  had "+$folder" || clear "$folder" || note "$folder is left"
 done
 had +/run/netns || rmdir /run/netns 2>/dev/null
 had +/var/lib/rancher || rmdir /var/lib/rancher 2>/dev/null
