@@ -67,9 +67,12 @@ secret_is_kept() { ! grep -rqs --exclude-dir=registry 'lab-registry-password' "$
 forget_image() { rm -rf "$registry/data/docker/registry/v2/repositories/shop"; stop_registry; start_registry; }
 unpull() { on "$1" "k3s ctr -n k8s.io images ls -q | grep shop/shopd | xargs k3s ctr -n k8s.io images rm --sync" >/dev/null; }
 
-stage_registry() {
+need_registry() {
     need openssl openssl ss iproute2 htpasswd apache2-utils
     registry_program >/dev/null || die 3 "there is no docker-registry" "apt-get install docker-registry, or ./shop test, which fetches it"
+}
+
+stage_registry() {
     [ ! -e "$environment" ] || quietly "$hosts" reset "$lab"
     rm -rf "$work/state" "$registry"
     prepare_shop
