@@ -171,7 +171,8 @@ async fn carry_out(
         context.ui.warn(&error.to_string());
     }
     outcome?;
-    let finished = |it: &&Unfinished| !only_time_can(it) && !names.contains(&it.name);
+    // Of one that only waited until the former has expired, nothing new was made.
+    let finished = |it: &&Unfinished| it.until.is_none() && !names.contains(&it.name);
     let done = names.len() + unfinished.iter().filter(finished).count();
     context.ui.say(&match done {
         0 => "No secret is another one: the former ones are not accepted any more".to_owned(),

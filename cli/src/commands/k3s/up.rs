@@ -101,14 +101,7 @@ async fn bring_up(
                 "Nothing to change: the shop runs as {place} says; what is left is the proof that it works"
             ));
         }
-        let proving = async {
-            tokio::select! {
-                biased;
-                lost = brought.lease.lost() => Err(failure(lost.into())),
-                report = prove(&session, &brought, observer, &interrupt) => report,
-            }
-        };
-        match proving.await {
+        match prove(&session, &brought, observer, &interrupt).await {
             Ok(report) => {
                 proof.note(&report, &brought.digest);
                 conclude(context, &report)
@@ -142,8 +135,12 @@ pub(super) async fn prove(
     let books = Books::open(&brought.cluster).await.map_err(failure)?;
     let auditor = Auditor::new(environment, &brought.secrets)?.on_port(books.port());
     let name = environment.name.as_str();
-    let report = smoke(name, &brought.shop, &auditor, observer, interrupt).await?;
-    Ok(report)
+    // What somebody else changes meanwhile is not what was brought up.
+    tokio::select! {
+        biased;
+        lost = brought.lease.lost() => Err(failure(lost.into())),
+        report = smoke(name, &brought.shop, &auditor, observer, interrupt) => Ok(report?),
+    }
 }
 
 /// Asks before anything is destroyed.
