@@ -159,7 +159,7 @@ impl Trio {
         }
     }
 
-    /// All three run, the first leads, and all have a key.
+    /// All three run, the first leads, and all have a key, on disk too.
     fn with_data() -> Self {
         let mut trio = Self::new();
         for number in 0..3 {
@@ -168,7 +168,18 @@ impl Trio {
         trio.until_masters_are(&[(0, 2)]);
         assert_eq!(trio.ask(0, &["SET", "kept", "yes"]), "OK");
         assert_eq!(trio.ask(0, &["WAIT", "2", "20000"]), "2");
+        trio.eventually("all have it on disk", || {
+            (0..3).all(|number| trio.has_written_its_file(number))
+        });
         trio
+    }
+
+    /// After a full synchronization a replica rewrites its append-only file; killed before that is done it loses what it
+    /// was sent since.
+    fn has_written_its_file(&self, number: usize) -> bool {
+        let persistence = self.ask(number, &["INFO", "persistence"]);
+        let says = |line: &str| persistence.lines().any(|one| one.trim() == line);
+        says("aof_rewrite_in_progress:0") && says("aof_rewrite_scheduled:0")
     }
 
     fn all_keep_it(&self) {
