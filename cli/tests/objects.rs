@@ -341,14 +341,26 @@ fn an_autoscaler_owns_the_number_of_replicas() {
 }
 
 #[test]
-fn a_budget_always_lets_one_pod_go() {
+fn a_budget_lets_all_pods_of_a_host_go_that_have_nowhere_else_to_be() {
     for (what, loaded, environment) in environments() {
-        for object in rendered(&loaded, &environment) {
-            if object.kind() == "PodDisruptionBudget" {
-                let spec = &object.value()["spec"];
-                assert_eq!(spec["maxUnavailable"], 1, "{what}: {}", object.name());
-                assert!(spec.get("minAvailable").is_none());
+        let hosts = environment.hosts.len();
+        let objects = rendered(&loaded, &environment);
+        for object in &objects {
+            if object.kind() != "PodDisruptionBudget" {
+                continue;
             }
+            let spec = &object.value()["spec"];
+            assert!(spec.get("minAvailable").is_none());
+            let most = &spec["maxUnavailable"];
+            // A StatefulSet's pods have volumes that stay with their host; others find another host, if there is one.
+            let bound = find(&objects, "StatefulSet", object.name())
+                .map(|set| set["spec"]["replicas"].as_u64().unwrap());
+            let lets_go = match bound {
+                Some(replicas) => most.as_u64() == Some(replicas.div_ceil(hosts as u64)),
+                None if hosts == 1 => most == "100%",
+                None => most == 1,
+            };
+            assert!(lets_go, "{what}, {hosts} hosts: {}: {most}", object.name());
         }
     }
 }
@@ -392,11 +404,13 @@ fn pods_know_each_other_by_names_that_stay() {
     assert_eq!(keys.len(), 6, "{keys:?}");
     let script = &find(&objects, "ConfigMap", "redis-config").unwrap()["data"]["redis-1.start.sh"];
     let script = script.as_str().unwrap();
-    assert!(script.contains("me='redis-1.redis-nodes:6379'"), "{script}");
-    assert!(
-        script.contains("sentinels=\"sentinel-0.redis-sentinel-nodes:26379 "),
-        "{script}"
-    );
+    let domain = "ecommerce.svc.cluster.local.";
+    for line in [
+        format!("me='redis-1.redis-nodes.{domain}:6379'"),
+        format!("sentinels=\"sentinel-0.redis-sentinel-nodes.{domain}:26379 "),
+    ] {
+        assert!(script.contains(&line), "{line}: {script}");
+    }
     let redis = find(&objects, "StatefulSet", "redis").unwrap();
     assert_eq!(
         redis

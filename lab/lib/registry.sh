@@ -109,6 +109,10 @@ stage_registry() {
     step "a node that does not reach the registry says so" says_why 1 "failed to pull $(registry_at)/shop/shopd on agent: .*$(bridge)" 'see that agent reaches' up
     unblock agent
     step "and pulls it when it does" brings_up
+    stop_registry
+    step "a registry that does not answer" shop plan
+    step "is needed by nobody who has the image" told "^warning: failed to reach the registry $(registry_at): .*every host holds the image"
+    start_registry
     step "the password is in nothing that was said or kept" secret_is_kept
     step "down --cluster needs no registry" leaves_without_registry
     step "and leaves the hosts as they were" are_as_before

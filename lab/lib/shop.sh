@@ -132,6 +132,38 @@ stage_trouble() {
     step "the next up brings it back" brings_up
     step "for that pod too" all_pods_ready
     step "and the shop serves" serves
+    step "a database loses what its volume held" loses_data
+    step "a database whose volume comes back empty makes no new shop, which up says within 120 s" within 120 misses_data
+    finds_data
+    step "with its data the next up heals it" shop up
+    step "and the shop serves" serves
+    only_ssh -I
+    step "where nothing but ssh gets through, a plan has nothing to do" shop_ends 0 plan
+    step "up too" changes_nothing
+    step "and the shop serves" serves
+    only_ssh -D
+    variant '/^  agent:$/,/^$/d'
+    step "a node that no host of the environment file is" shop plan
+    step "is mentioned" told '^warning: agent is a node of this cluster and no host of the environment file'
+    original
+}
+
+# The folder of the database's volume, on the node that has it.
+volume() { kubectl get pv -o json | jq -r '.items[] | select(.spec.claimRef.name == "data-postgres-0") | "\(.spec.nodeAffinity.required.nodeSelectorTerms[0].matchExpressions[0].values[0]) \(.spec.local.path // .spec.hostPath.path)"'; }
+loses_data() {
+    read -r holder folder < <(volume) && [ -n "$folder" ] || return 1
+    on "$holder" mv "$folder/pgdata" "$folder.kept"
+    quietly kubectl delete pod postgres-0
+}
+misses_data() { ! shop up && told '^error: failed to wait for statefulset/postgres: ' && told 'holds no database, and this shop has had one since 20'; }
+finds_data() { on "$holder" "rm -rf ${folder:?}/* && mv $folder.kept $folder/pgdata"; }
+
+# Packets of this machine to the API server and to the ingress are lost, with -I; with -D they are not any more.
+only_ssh() {
+    local name
+    for name in server agent; do
+        on "$name" iptables -t raw "$1" PREROUTING -s "$(address server | sed 's/[0-9]*$/1/')" -p tcp -m multiport --dports 6443,30443 -j DROP
+    done
 }
 
 # crashes OBJECT: `up` fails, and names the object, the container and how it ended.
@@ -152,7 +184,7 @@ waits_for_image() { kubectl get pods -l app.kubernetes.io/name=echo -o json | gr
 
 # killed_at PATTERN: `up` is killed as soon as it has said that.
 killed_at() {
-    local pid deadline=$((SECONDS + 180))
+    local pid deadline=$((SECONDS + 240))
     "$program" --state-dir "$work/state" -e "$environment" up --yes >"$said" 2>&1 &
     pid=$!
     until told "$1"; do
@@ -171,13 +203,17 @@ killed_at() {
 no_connection() { ! grep -lqsa "$work/state" /proc/[0-9]*/cmdline 2>/dev/null | grep -q .; }
 
 stage_kills() {
-    [ ! -e "$environment" ] || quietly "$hosts" reset "$lab"
-    rm -rf "$work/state"
-    prepare_shop
     local phase
-    while IFS='|' read -r phase pattern; do
+    # What is run meanwhile may read its input, which is not this list.
+    while IFS='|' read -r phase pattern <&3; do
+        # Bare hosts for each: what one run has done, the next one does not do again.
+        [ ! -e "$environment" ] || quietly "$hosts" reset "$lab"
+        rm -rf "$work/state"
+        prepare_shop
         step "killed $phase" killed_at "$pattern"
-    done <<'PHASES'
+        step "  the next up converges to a proved shop" converges
+        step "  after which there is nothing to do" changes_nothing
+    done 3<<'PHASES'
 while it sends files|^✓ claim (server|agent)
 while it sends images|^✓ put k3s on (server|agent)
 while it starts the server|^✓ configure k3s on server
@@ -190,10 +226,8 @@ while it waits for pods again|^· wait for deployment/order
 before the smoke test|^✓ seed the catalogue
 in the smoke test|^✓ three logins
 PHASES
-    step "the next up converges" shop up --yes
-    step "to a proved shop" green
-    step "after which there is nothing to do" changes_nothing
 }
+converges() { shop up --yes && green; }
 
 # ── down
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -11,6 +11,14 @@ use sha2::{Digest as _, Sha256};
 use super::BootstrapError;
 use super::model::WantedArchive;
 use crate::host::sha256_of;
+
+/// What a file begins with that Zstandard compressed.
+const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The same of a frame that readers pass over, as some programs put before the others; its first byte is 0x50 to 0x5f
+/// (RFC 8878, 3.1.2).
+const SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
+/// What `zstd --ultra --long=31` needs at most.
+const LARGEST_WINDOW: u32 = 31;
 
 /// An archive of images on this machine.
 pub fn find_archive(path: &Path) -> Result<WantedArchive, BootstrapError> {
@@ -27,30 +35,98 @@ pub fn find_archive(path: &Path) -> Result<WantedArchive, BootstrapError> {
     })
 }
 
-/// The images in an archive, as `NAME@DIGEST`; none if it is not the tar of an OCI layout.
+/// The images in an archive, as `NAME@DIGEST`, or as `NAME` where it does not tell their digests, as what an old
+/// `docker save` made; none if it is no archive of images.
 fn archived_images(path: &Path) -> Option<Vec<String>> {
+    if is_compressed(path).ok()? {
+        return images_among(tar::Archive::new(opened(path).ok()?).entries().ok()?);
+    }
+    // What is between the two files that tell is long, and passed over.
     let mut archive = tar::Archive::new(File::open(path).ok()?);
-    let mut index = archive
-        .entries_with_seek()
-        .ok()?
-        .map_while(Result::ok)
-        .find(|entry| entry.path().is_ok_and(|path| path.ends_with("index.json")))?;
-    let mut text = String::new();
-    index.read_to_string(&mut text).ok()?;
-    let index: Json = serde_json::from_str(&text).ok()?;
+    images_among(archive.entries_with_seek().ok()?)
+}
+
+fn images_among(entries: tar::Entries<'_, impl Read>) -> Option<Vec<String>> {
+    let (mut by_index, mut by_docker) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let mut entry = entry.ok()?;
+        let name = name_of(&entry).ok()?;
+        match name.as_str() {
+            // One that names nothing may have a manifest of Docker's beside it, which does.
+            "index.json" => by_index = of_index(&serde_json::from_reader(&mut entry).ok()?),
+            "manifest.json" => by_docker = of_docker(&serde_json::from_reader(&mut entry).ok()?),
+            _ => {}
+        }
+        if !by_index.is_empty() {
+            break;
+        }
+    }
+    Some(if by_index.is_empty() {
+        by_docker
+    } else {
+        by_index
+    })
+}
+
+fn of_index(index: &Json) -> Vec<String> {
     let named = |manifest: &Json| {
         let name = manifest["annotations"]["io.containerd.image.name"].as_str()?;
         Some(format!("{name}@{}", manifest["digest"].as_str()?))
     };
-    let manifests = index["manifests"].as_array()?;
-    Some(manifests.iter().filter_map(named).collect())
+    let manifests = index["manifests"].as_array().into_iter().flatten();
+    manifests.filter_map(named).collect()
+}
+
+fn of_docker(manifest: &Json) -> Vec<String> {
+    let images = manifest.as_array().into_iter().flatten();
+    let tags = images.flat_map(|image| image["RepoTags"].as_array().into_iter().flatten());
+    tags.filter_map(Json::as_str).map(full_name).collect()
+}
+
+/// The name that containerd gives an image: Docker leaves out what is its own.
+fn full_name(name: &str) -> String {
+    match name.split_once('/') {
+        None => format!("docker.io/library/{name}"),
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => name.to_owned(),
+        Some(_) => format!("docker.io/{name}"),
+    }
+}
+
+/// The content of an archive, whether it is compressed with Zstandard or not at all.
+fn opened(path: &Path) -> io::Result<Box<dyn Read>> {
+    let file = BufReader::with_capacity(1 << 18, File::open(path)?);
+    Ok(if is_compressed(path)? {
+        let mut decoder = zstd::Decoder::with_buffer(file)?;
+        decoder.window_log_max(LARGEST_WINDOW)?;
+        Box::new(decoder)
+    } else {
+        Box::new(file)
+    })
+}
+
+fn is_compressed(path: &Path) -> io::Result<bool> {
+    let mut begins = [0; ZSTANDARD.len()];
+    match File::open(path)?.read_exact(&mut begins) {
+        Ok(()) => Ok(begins == ZSTANDARD || (begins[0] & 0xf0 == 0x50 && begins[1..] == SKIPPED)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn name_of(entry: &tar::Entry<'_, impl Read>) -> io::Result<String> {
+    let path = entry.path()?;
+    let name = path.to_string_lossy();
+    Ok(name.trim_start_matches("./").to_owned())
 }
 
 /// What is wrong with an archive, if anything is. A host would take it, and its pods would wait for their image.
 ///
-/// A compressed one is not looked into.
+/// One that is compressed otherwise than with Zstandard is not looked into.
 pub(super) fn damage(path: &Path) -> Option<String> {
-    if path.extension().is_none_or(|extension| extension != "tar") {
+    if path
+        .extension()
+        .is_none_or(|extension| extension != "tar" && extension != "zst")
+    {
         return None;
     }
     match look_into(path) {
@@ -60,12 +136,11 @@ pub(super) fn damage(path: &Path) -> Option<String> {
 }
 
 fn look_into(path: &Path) -> io::Result<Option<String>> {
-    let mut archive = tar::Archive::new(File::open(path)?);
+    let mut archive = tar::Archive::new(opened(path)?);
     let (mut blobs, mut named, mut listed) = (BTreeSet::new(), Vec::new(), false);
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let name = entry.path()?.to_string_lossy().into_owned();
-        let name = name.trim_start_matches("./");
+        let name = name_of(&entry)?;
         if let Some(digest) = name.strip_prefix("blobs/sha256/") {
             if !entry.header().entry_type().is_file() {
                 continue;
@@ -162,6 +237,44 @@ mod tests {
 
         let path = archive(folder.path(), &[index]);
         assert!(damage(&path).unwrap().contains("does not hold it"));
+    }
+
+    #[test]
+    fn the_images_of_an_archive_are_known_however_it_was_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = br#"{"manifests": [{"digest": "sha256:aa", "annotations": {"io.containerd.image.name": "docker.io/library/redis:7"}},
+            {"digest": "sha256:bb"}]}"#;
+        let saved = br#"[{"RepoTags": ["redis:7", "rancher/pause:3.6", "ghcr.io/a/b:1", "localhost/lab/x:1"]}, {"RepoTags": null}]"#;
+        let path = archive(
+            folder.path(),
+            &[("manifest.json", saved), ("./index.json", index)],
+        );
+        let named = ["docker.io/library/redis:7@sha256:aa"];
+        assert_eq!(archived_images(&path).unwrap(), named);
+        let packed = folder.path().join("images.tar.zst");
+        fs::write(
+            &packed,
+            zstd::encode_all(File::open(&path).unwrap(), 1).unwrap(),
+        )
+        .unwrap();
+        assert_eq!(archived_images(&packed).unwrap(), named);
+        assert!(damage(&packed).unwrap().contains("does not hold it"));
+
+        let path = archive(folder.path(), &[("manifest.json", saved)]);
+        let all = [
+            "docker.io/library/redis:7",
+            "docker.io/rancher/pause:3.6",
+            "ghcr.io/a/b:1",
+            "localhost/lab/x:1",
+        ];
+        assert_eq!(archived_images(&path).unwrap(), all);
+        assert_eq!(damage(&path), None);
+        let nameless = br#"{"manifests": [{"digest": "sha256:aa"}]}"#;
+        let both = [("index.json", &nameless[..]), ("manifest.json", saved)];
+        let path = archive(folder.path(), &both);
+        assert_eq!(archived_images(&path).unwrap(), all);
+        fs::write(&packed, "no archive").unwrap();
+        assert_eq!(archived_images(&packed), None);
     }
 
     #[test]

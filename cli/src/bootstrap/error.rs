@@ -112,7 +112,7 @@ impl BootstrapError {
             Self::Unprepared(problems) => {
                 let mut hints: Vec<String> = Vec::new();
                 for problem in problems {
-                    if !hints.contains(&problem.hint) {
+                    if !problem.hint.is_empty() && !hints.contains(&problem.hint) {
                         hints.push(problem.hint.clone());
                     }
                 }
@@ -144,6 +144,21 @@ impl BootstrapError {
             Self::NotReady { what, last, .. } => format!("{what} is not there: {last}"),
             Self::Interrupted(_) => "stopped by Ctrl-C".to_owned(),
             other => other.to_string(),
+        }
+    }
+
+    /// It as something that is in the way, beside others.
+    pub fn problem(&self) -> Problem {
+        let mut what = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            what = format!("{what}: {cause}");
+            source = cause.source();
+        }
+        Problem {
+            host: None,
+            what,
+            hint: self.hints().join("; "),
         }
     }
 

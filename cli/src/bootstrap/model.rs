@@ -129,7 +129,7 @@ pub struct WantedArchive {
     pub sha256: String,
     /// Its size in bytes.
     pub size: u64,
-    /// The images in it, each as `NAME@DIGEST`, as far as the archive tells: then every node is to hold them.
+    /// The images in it, each as `NAME@DIGEST`, or as `NAME` where the archive tells no digest: every node is to hold them.
     pub images: Vec<String>,
 }
 
@@ -171,7 +171,7 @@ impl WantedCluster {
         self.hosts.iter().find(|host| host.role == Role::Server)
     }
 
-    /// Every image that a host is to hold, as `NAME@DIGEST`.
+    /// Every image that a host is to hold, as `NAME@DIGEST`, or as `NAME` where its digest is not known.
     pub fn images(&self) -> impl Iterator<Item = &String> {
         let archived = self.archives.iter().flat_map(|archive| &archive.images);
         archived.chain(&self.pulled)

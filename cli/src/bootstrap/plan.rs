@@ -223,8 +223,20 @@ pub(super) fn missing_images<'a>(
     cluster: &'a WantedCluster,
     held: Option<&BTreeSet<String>>,
 ) -> Vec<&'a String> {
-    let is_held = |image: &&String| held.is_some_and(|held| held.contains(*image));
+    let is_held = |image: &&String| held.is_some_and(|held| is_among(image, held));
     cluster.images().filter(|image| !is_held(image)).collect()
+}
+
+/// Whether an image is held: with its digest, or with any where that is not known.
+fn is_among(image: &str, held: &BTreeSet<String>) -> bool {
+    if image.contains('@') {
+        return held.contains(image);
+    }
+    let with_digest = format!("{image}@");
+    let mut after = held.range(with_digest.clone()..);
+    after
+        .next()
+        .is_some_and(|found| found.starts_with(&with_digest))
 }
 
 /// The name of an image.

@@ -117,13 +117,15 @@ fn machine(cluster: &WantedCluster, host: &WantedHost, facts: &HostFacts, proble
     }
     let ours = std::env::consts::ARCH;
     if facts.arch != ours {
+        let path = &cluster.binary.path;
+        let program = if path.as_os_str().is_empty() {
+            "k3s".to_owned()
+        } else {
+            path.display().to_string()
+        };
         problems.add(
             name,
-            format!(
-                "it is a {} machine, and {} is for {ours}",
-                facts.arch,
-                cluster.binary.path.display()
-            ),
+            format!("it is a {} machine, and {program} is for {ours}", facts.arch),
             format!("use {ours} machines: shopctl's own services are built for this machine's architecture"),
         );
     }

@@ -15,8 +15,9 @@ pub struct PodSpec {
     pub objects: Vec<String>,
     /// Whether all pods read the same files, or each its own.
     pub files: PodFiles,
-    /// The name by which others reach an instance: `{instance}` in it becomes the instance's name. Absent: the
-    /// component's name, which is that of its Service.
+    /// The name by which others reach an instance: `{instance}` in it becomes the instance's name, `{domain}` what
+    /// names of the namespace's Services end with, to the last dot. Absent: the component's name, which is that of its
+    /// Service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The ports of other components that its pods connect to, by the component's name.

@@ -1,10 +1,12 @@
 //! The API server: requests with a deadline, and what it answers.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::Request as HttpRequest;
 use kube::api::{
     DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
@@ -27,11 +29,18 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(700);
 
+/// Another way to a cluster's addresses than the direct one.
+pub trait Passage: Send + Sync {
+    /// An address here that leads to one there.
+    fn lead(&self, target: SocketAddr) -> BoxFuture<'_, Result<SocketAddr, String>>;
+}
+
 /// A cluster. Clones share connections.
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
     server: String,
+    passage: Option<Arc<dyn Passage>>,
     kinds: Arc<RwLock<Arc<Kinds>>>,
 }
 
@@ -68,6 +77,27 @@ pub enum Applied {
 impl Cluster {
     /// Connects with a kubeconfig and asks what kinds there are.
     pub async fn connect(kubeconfig: &Path) -> Result<Self, ClusterError> {
+        Self::connect_through(kubeconfig, None).await
+    }
+
+    /// Where a kubeconfig says that the API server is: its name or address, and its port.
+    pub fn address_in(kubeconfig: &Path) -> Option<(String, u16)> {
+        let file = Kubeconfig::read_from(kubeconfig).ok()?;
+        let server = file
+            .clusters
+            .into_iter()
+            .find_map(|it| it.cluster?.server)?;
+        let server: http::Uri = server.parse().ok()?;
+        let host = server.host()?.trim_matches(['[', ']']).to_owned();
+        Some((host, server.port_u16().unwrap_or(443)))
+    }
+
+    /// The same where an API server is not reached at the address that the kubeconfig has: through a passage, which comes
+    /// with its address at the passage's other end.
+    pub async fn connect_through(
+        kubeconfig: &Path,
+        passage: Option<(Arc<dyn Passage>, SocketAddr)>,
+    ) -> Result<Self, ClusterError> {
         let unusable = |reason: String| ClusterError::Kubeconfig {
             path: kubeconfig.to_owned(),
             reason,
@@ -79,14 +109,52 @@ impl Cluster {
             .map_err(|error| unusable(chain(&error)))?;
         config.connect_timeout = Some(CONNECT);
         let server = config.cluster_url.to_string();
+        let passage = match passage {
+            None => None,
+            Some((passage, there)) => {
+                let here = passage.lead(there).await.map_err(|reason| {
+                    let doing = "reach it through ssh".to_owned();
+                    ClusterError::Unreachable {
+                        doing,
+                        server: server.trim_end_matches('/').to_owned(),
+                        reason,
+                    }
+                })?;
+                // Its certificate is for the name that it has there.
+                config.tls_server_name = config
+                    .cluster_url
+                    .host()
+                    .map(|host| host.trim_matches(['[', ']']).to_owned());
+                config.cluster_url = format!("https://{here}")
+                    .parse()
+                    .map_err(|error| unusable(chain(&error)))?;
+                Some(passage)
+            }
+        };
         let client = Client::try_from(config).map_err(|error| unusable(chain(&error)))?;
         let cluster = Self {
             client,
             server: server.trim_end_matches('/').to_owned(),
+            passage,
             kinds: Arc::default(),
         };
         cluster.learn_kinds().await?;
         Ok(cluster)
+    }
+
+    /// Where an address of the cluster is reached from here.
+    pub async fn way_to(&self, target: SocketAddr) -> Result<SocketAddr, ClusterError> {
+        let Some(passage) = &self.passage else {
+            return Ok(target);
+        };
+        passage
+            .lead(target)
+            .await
+            .map_err(|reason| ClusterError::Unreachable {
+                doing: format!("reach {target} through ssh"),
+                server: self.server.clone(),
+                reason,
+            })
     }
 
     /// Where the API server is.

@@ -38,7 +38,7 @@ mod wait;
 pub use apply::{carry_out, remove};
 pub use changes::{Deed, DryRun, ObjectChange, ObjectPlan, Seen, object_plan};
 pub use conflict::Conflict;
-pub use connect::{Applied, Applying, Cluster};
+pub use connect::{Applied, Applying, Cluster, Passage};
 pub use diff::{FieldChange, HIDDEN, Mask, changes};
 pub use error::ClusterError;
 pub use explain::Late;

@@ -209,6 +209,7 @@ impl PodWatch {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_AT_PODS) {
             return Ok(());
         }
+        let is_first = self.looked.is_none();
         self.looked = Some(Instant::now());
         let mut namespaces: Vec<&str> = left
             .iter()
@@ -225,6 +226,9 @@ impl PodWatch {
             }
         }
         self.pods = found;
+        if is_first {
+            self.replace_resting(cluster, left, observer).await?;
+        }
         self.note_hopeless();
         for set in left.iter().filter_map(|waiting| waiting.seen.as_ref()) {
             if text(set, "/kind") != Some("StatefulSet") {
@@ -241,6 +245,31 @@ impl PodWatch {
                 observer.done(step, true);
             }
         }
+        Ok(())
+    }
+
+    /// Replaces pods that ended again and again before this run: what they ended for may be mended, and they would not be
+    /// started again for up to five minutes.
+    async fn replace_resting(
+        &mut self,
+        cluster: &Cluster,
+        left: &[Waiting],
+        observer: &dyn Observer,
+    ) -> Result<(), ClusterError> {
+        let resting = |pod: &&Value| trouble(pod).is_some_and(|trouble| trouble.is_resting());
+        let awaited: Vec<&Value> = left.iter().flat_map(|waiting| self.of(waiting)).collect();
+        for pod in awaited.into_iter().filter(resting) {
+            let name = text(pod, "/metadata/name").unwrap_or_default();
+            let step = format!("replace pod/{name}");
+            observer.started(&*step);
+            observer.note(format!(
+                "{name} ended too often to be started again soon; another one is started now"
+            ));
+            cluster.delete(pod).await?;
+            observer.done(step, true);
+        }
+        self.pods
+            .retain(|pod| !trouble(pod).is_some_and(|trouble| trouble.is_resting()));
         Ok(())
     }
 

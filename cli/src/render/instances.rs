@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::output::{
     RenderedFile, RenderedInstance, RenderedProbe, RenderedTask, fingerprint_of_secrets,
 };
-use super::{RenderError, Secret, SecretSet};
+use super::{NAMESPACE, RenderError, Secret, SecretSet};
 use crate::catalogue::{
     Catalogue, Component, ComponentKind, FileMode, FileSpec, Place, PodFiles, ProbeSpec,
 };
@@ -306,7 +306,7 @@ impl<'a> Renderer<'a> {
                     .map(crate::value::Quantity::as_str),
                 after: self.below(component),
             },
-            instance: instance_context(input.place, component, settings, ordinal),
+            instance: instance_context(input, component, settings, ordinal),
             components: &self.peers,
             secrets: component
                 .secrets
@@ -385,14 +385,15 @@ pub(super) fn instance_name(component: &ComponentName, ordinal: u32) -> String {
 }
 
 fn instance_context(
-    place: &context::Place,
+    input: &RenderInput<'_>,
     component: &Component,
     settings: &ComponentSettings,
     ordinal: u32,
 ) -> InstanceContext {
     let name = instance_name(&component.name, ordinal);
+    let place = input.place;
     if place.in_pods {
-        return pod_context(place, component, settings, ordinal, name);
+        return pod_context(input, component, settings, ordinal, name);
     }
     let folder = place.instance_dir(&name);
     InstanceContext {
@@ -409,9 +410,22 @@ fn instance_context(
     }
 }
 
+/// The name by which others reach a pod, of what its component declares.
+pub fn pod_host(declared: &str, pod: &str, environment: &Environment) -> String {
+    let own = environment.k3s.config.get("cluster-domain");
+    let cluster = own
+        .and_then(|domain| domain.as_str())
+        .unwrap_or("cluster.local");
+    // The dot at the end says that the name is whole: nobody adds to it, and asks beyond the cluster for what comes of that.
+    let domain = format!("{NAMESPACE}.svc.{cluster}.");
+    declared
+        .replace("{instance}", pod)
+        .replace("{domain}", &domain)
+}
+
 /// An instance that is a pod. Pods that read the same files are one instance to everybody: their Service.
 fn pod_context(
-    place: &context::Place,
+    input: &RenderInput<'_>,
     component: &Component,
     settings: &ComponentSettings,
     ordinal: u32,
@@ -423,13 +437,13 @@ fn pod_context(
     } else {
         own_name
     };
-    let host = component.pod.host.as_ref();
+    let (place, host) = (input.place, component.pod.host.as_deref());
     InstanceContext {
         shared,
         ordinal,
         host: host.map_or_else(
             || component.name.to_string(),
-            |host| host.replace("{instance}", &name),
+            |host| pod_host(host, &name, input.environment),
         ),
         ports: settings.ports.clone(),
         listen: place.listen.clone(),
@@ -498,7 +512,7 @@ fn peers(input: &RenderInput<'_>) -> BTreeMap<String, PeersContext> {
         .filter_map(|(name, settings)| Some((name, settings, input.catalogue.get(name.as_str())?)))
         .map(|(name, settings, component)| {
             let instances = (0..file_sets(input, component, settings.replicas))
-                .map(|ordinal| instance_context(input.place, component, settings, ordinal))
+                .map(|ordinal| instance_context(input, component, settings, ordinal))
                 .map(|instance| PeerContext {
                     name: instance.name,
                     ordinal: instance.ordinal,

@@ -17,10 +17,10 @@ pub use context::{Place, ProgramFile};
 pub use engine::render_text;
 pub(crate) use engine::shell_quoted;
 pub use error::RenderError;
-pub use instances::{RenderInput, render};
+pub use instances::{RenderInput, pod_host, render};
 pub use objects::{
     ClusterInput, NAMESPACE, Object, ProbeTimes, TlsFiles, grace_seconds, placeholder_secrets,
     placeholder_tls, pod_secret_path, render_objects, wanted_secrets,
 };
 pub use output::{RenderedFile, RenderedInstance, RenderedProbe, RenderedTask};
-pub use secret::{OTHER, Secret, SecretSet};
+pub use secret::{KNOWN, OTHER, Secret, SecretSet};

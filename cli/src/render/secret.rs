@@ -6,6 +6,9 @@ use std::fmt;
 /// What is added to a secret's name for the other one, while it is rotated.
 pub const OTHER: &str = ".other";
 
+/// What the name of a secret is followed by where it stands since when a component's data know it.
+pub const KNOWN: &str = ".known";
+
 /// All secrets of an environment by name.
 pub type SecretSet = BTreeMap<String, Secret>;
 

@@ -80,6 +80,19 @@ pub enum ShopError {
     Key(String),
 }
 
+impl ShopError {
+    /// Whether the same may be answered in a moment: somebody behind the front door is away.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Unexpected { answer, .. } => ["502", "503", "504"]
+                .iter()
+                .any(|status| answer.starts_with(status)),
+            Self::NoFrontDoor | Self::Key(_) => false,
+        }
+    }
+}
+
 impl Shop {
     /// The shop of an environment that runs on this machine.
     pub fn new(environment: &Environment, secrets: &SecretSet) -> Result<Self, ShopError> {

@@ -274,3 +274,18 @@ fn a_host_that_lost_an_image_is_given_it_again() {
         ["check images on agent-1: it does not hold localhost/a:1"]
     );
 }
+
+#[test]
+fn an_image_without_a_digest_is_held_with_any() {
+    let held = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let others: BTreeSet<String> = held(&["docker.io/library/redis:7.2@sha256:aa", "a@sha256:bb"]);
+    assert!(!is_among("docker.io/library/redis:7", &others));
+    assert!(!is_among("docker.io/library/redis:7", &BTreeSet::new()));
+    let both = held(&[
+        "docker.io/library/redis:7.2@sha256:aa",
+        "docker.io/library/redis:7@sha256:cc",
+    ]);
+    assert!(is_among("docker.io/library/redis:7", &both));
+    assert!(is_among("docker.io/library/redis:7@sha256:cc", &both));
+    assert!(!is_among("docker.io/library/redis:7@sha256:aa", &both));
+}

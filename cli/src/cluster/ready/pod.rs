@@ -22,6 +22,13 @@ pub struct PodTrouble {
     pub has_ended: bool,
 }
 
+impl PodTrouble {
+    /// Whether it ended so often that it is started again only after a while, which becomes five minutes.
+    pub(in crate::cluster) fn is_resting(&self) -> bool {
+        self.has_ended && self.reason.starts_with("CrashLoopBackOff")
+    }
+}
+
 /// A container waits for these for ever, or as good as.
 const HOPELESS: &[&str] = &[
     "CreateContainerConfigError",

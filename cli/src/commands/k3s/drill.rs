@@ -18,6 +18,7 @@ use crate::drill::heal;
 use crate::environment::DrillProfile;
 use crate::host::{Connecting, Host, SshFolder, connect_all};
 use crate::project::Loaded;
+use crate::render::pod_host;
 use crate::shop::RedisAccess;
 use crate::target::k3s::{K3sError, NAMESPACE, Outages, Tunnel};
 use crate::ui::{ExitCode, Failure};
@@ -196,7 +197,8 @@ async fn addresses(
         let tunnel = Tunnel::to_pod(cluster, NAMESPACE, &instance, port)
             .await
             .map_err(failure)?;
-        let announced = format!("{}:{port}", host.replace("{instance}", &instance));
+        let host = pod_host(&host, &instance, session.environment());
+        let announced = format!("{host}:{port}");
         ways.push((announced, tunnel.address()));
         tunnels.push(tunnel);
     }

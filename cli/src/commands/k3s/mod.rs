@@ -50,6 +50,8 @@ impl<'a> Session<'a> {
         let beside = file
             .as_deref()
             .and_then(Path::parent)
+            // A bare file name has an empty one, in which no command can be run.
+            .filter(|folder| *folder != Path::new(""))
             .map_or_else(|| PathBuf::from("."), Path::to_owned);
         Ok(Self {
             loaded,
@@ -81,9 +83,7 @@ impl<'a> Session<'a> {
                 self.environment().name.to_string(),
             )));
         }
-        Cluster::connect(&path)
-            .await
-            .map_err(|error| failure(error.into()))
+        self.wanting().connect().await.map_err(failure)
     }
 }
 

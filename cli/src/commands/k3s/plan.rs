@@ -24,6 +24,7 @@ pub(in crate::commands) fn plan(context: &Context, loaded: &Loaded) -> Result<()
             loaded.found.display()
         ));
     }
+    tell_notes(context, plan);
     secrets::tell_unfinished(context, &plan.rotations);
     // What stops `up` is told after everything that it would do otherwise.
     planned.refuse_hopeless(true).map_err(failure)?;
@@ -31,6 +32,14 @@ pub(in crate::commands) fn plan(context: &Context, loaded: &Loaded) -> Result<()
         return Err(Failure::told(ExitCode::Pending));
     }
     Ok(())
+}
+
+/// What is no work, and somebody should know.
+pub(super) fn tell_notes(context: &Context, plan: &ShopPlan) {
+    for note in &plan.notes {
+        context.ui.warn(&note.what);
+        context.ui.hint(&note.hint);
+    }
 }
 
 /// A plan as people read it.

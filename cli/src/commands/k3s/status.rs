@@ -26,9 +26,10 @@ pub(in crate::commands) fn status(
     let status = block_on(async {
         let cluster = session.cluster().await?;
         let wanting = session.wanting();
-        let name = session.environment().name.as_str();
-        let (status, pending) =
-            tokio::join!(k3s::status(&cluster, name), wanting.pending(&cluster));
+        let (status, pending) = tokio::join!(
+            k3s::status(&cluster, session.environment()),
+            wanting.pending(&cluster)
+        );
         let mut status = status.map_err(failure)?;
         status.pending = Some(pending.map_err(failure)?);
         Ok(status)
@@ -56,21 +57,26 @@ fn nodes(rows: &[NodeRow]) -> Table {
             },
             row.address.as_str().into(),
             row.version.as_str().into(),
-            row.detail.as_deref().unwrap_or("").into(),
+            detail(row).into(),
         ]);
     }
     table
 }
 
+fn detail(row: &NodeRow) -> String {
+    let stranger = row
+        .stranger
+        .then_some("not in the environment file's hosts");
+    let parts = row.detail.as_deref().into_iter().chain(stranger);
+    parts.collect::<Vec<_>>().join("; ")
+}
+
 fn pods(rows: &[PodRow]) -> Table {
-    let mut table = Table::new([
-        "POD", "ROLE", "STATE", "NODE", "RESTARTS", "SINCE", "DETAIL",
-    ]);
+    let mut table = Table::new(["POD", "STATE", "NODE", "RESTARTS", "SINCE", "DETAIL"]);
     for row in rows {
         let state = row.phase.to_ascii_lowercase();
         table.row([
             row.pod.as_str().into(),
-            row.role.as_deref().unwrap_or("-").into(),
             match (row.ready, row.phase.as_str()) {
                 (true, _) => Cell::toned(state, Tone::Good),
                 (false, "Terminating" | "Pending") => Cell::toned(state, Tone::Doubtful),

@@ -67,6 +67,7 @@ async fn bring_up(
     } else if planned.plan.has_work() {
         context.ui.say(plan::text(&planned.plan).trim_end());
     }
+    plan::tell_notes(context, &planned.plan);
     secrets::tell_unfinished(context, &planned.plan.rotations);
     confirm(args, context, &planned.plan.destroys())?;
     let upping = Upping {

@@ -1,5 +1,6 @@
 //! A host over ssh.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -22,6 +23,9 @@ const SESSIONS: usize = 8;
 /// on the other side.
 const REFUSALS: u32 = 30;
 const AFTER_REFUSAL: Duration = Duration::from_millis(100);
+/// How many ports are tried when one is to lead to the host, and how long that may take.
+const PORTS: u32 = 3;
+const FORWARDING: Duration = Duration::from_secs(5);
 /// What ssh itself ends with when it fails, and a command that was ended by a signal.
 const SSH_FAILED: i32 = 255;
 
@@ -42,6 +46,11 @@ async fn resolved(spec: &HostSpec) -> String {
         _ => None,
     };
     found.unwrap_or_else(|| spec.address.clone())
+}
+
+/// A port of this machine's loopback that nobody listens on. Somebody else may be faster to take it.
+fn free_port() -> std::io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// A host over ssh.
@@ -84,6 +93,50 @@ impl SshHost {
         };
         host.try_password().await?;
         Ok(host)
+    }
+
+    /// Whether the connection stands, as far as ssh has noticed.
+    pub async fn is_connected(&self) -> bool {
+        let mut master = self.master.lock().await;
+        master.as_mut().is_some_and(Master::is_up)
+    }
+
+    /// A port of this machine's loopback, this one or any, that leads to an address as the host sees it, as long as the
+    /// connection stands.
+    pub async fn forward(
+        &self,
+        here: Option<SocketAddr>,
+        target: SocketAddr,
+    ) -> Result<SocketAddr, HostError> {
+        let about = format!("lead a port of this machine to {target}");
+        let unexpected = |reason: String| HostError::Unexpected {
+            host: self.spec.name.clone(),
+            about: about.clone(),
+            reason,
+        };
+        let socket = self.socket().await?;
+        let mut said = String::new();
+        for _ in 0..PORTS {
+            let here = match here {
+                Some(here) => here,
+                None => free_port().map_err(|error| unexpected(error.to_string()))?,
+            };
+            let mut process = Process::new("ssh");
+            // It talks to the connection that stands, and no configuration is to add anything to that.
+            process.args(["-F", "none", "-O", "forward", "-S"]);
+            process
+                .arg(&socket)
+                .arg("-L")
+                .arg(format!("{here}:{target}"));
+            process.args(["--", &self.spec.address]);
+            let ended = process::run(&mut process, b"", Input::Nothing, FORWARDING, 64 << 10).await;
+            match ended {
+                Ok(Ended::Done(output)) if output.is_success() => return Ok(here),
+                Ok(Ended::Done(output) | Ended::TimedOut(output)) => said = output.last_words(),
+                Err(_) => "ssh does not start".clone_into(&mut said),
+            }
+        }
+        Err(unexpected(said))
     }
 
     /// A wrong password must not be found out by a command with other input.

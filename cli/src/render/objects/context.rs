@@ -27,6 +27,8 @@ pub(super) struct ShopObjects<'a> {
 pub(super) struct ComponentObjects<'a> {
     pub(super) environment: &'a EnvironmentContext<'a>,
     pub(super) namespace: &'a str,
+    /// How many hosts there are.
+    pub(super) nodes: usize,
     pub(super) component: ObjectComponent<'a>,
     pub(super) image: &'a str,
     /// The image of the shop's own services.

@@ -10,6 +10,7 @@ mod object;
 mod parts;
 mod placeholder;
 mod render;
+mod side_by_side;
 mod traffic;
 mod typed;
 

@@ -3,8 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::super::RenderedInstance;
+use super::super::secret::KNOWN;
 use super::files::PodFilesOf;
-use crate::catalogue::{Component, ProbeKind, StopSpec};
+use crate::catalogue::{Component, ProbeKind, SecretBond, StopSpec};
 use crate::environment::{ComponentSettings, Environment};
 
 /// The user that every process runs as. It is nobody's on a host, and images need not know it.
@@ -14,6 +15,10 @@ const USER: u32 = 10_001;
 /// time, and seven pods that are asked twice a second would take most of a core. So long it may also take: to begin one on
 /// a busy host takes more than a second, and a pod that lives must not be killed for that.
 const COMMAND_PERIOD: u64 = 5;
+
+/// How many seconds one has to end that does not answer that it lives: it hangs, and would not hear that it is to end. A pod
+/// that only has to go is given far more ([`grace_seconds`]).
+const HANGING: u64 = 5;
 
 /// How often a pod is asked whether it lives, and how long it may take to answer: whole seconds, as Kubernetes counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +102,7 @@ pub(super) fn parts(
             .iter()
             .map(|(port, number)| json!({ "name": port, "containerPort": number, "protocol": "TCP" }))
             .collect(),
-        variables: variables(instance),
+        variables: variables(component, instance),
         resources: resources(settings),
         startup,
         readiness,
@@ -185,11 +190,23 @@ pub(super) fn mounts(files: &PodFilesOf<'_>) -> Vec<Json> {
     mounts
 }
 
-fn variables(instance: &RenderedInstance) -> Vec<Json> {
+fn variables(component: &Component, instance: &RenderedInstance) -> Vec<Json> {
     let mut variables = vec![json!({
         "name": "POD_NAME",
         "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } },
     })];
+    // Data that know a secret are there since it was noted beside it. A volume without any is then not theirs.
+    let known = component
+        .secrets
+        .iter()
+        .find(|secret| matches!(secret.bound_to, Some(SecretBond::Data(_))));
+    variables.extend(known.map(|secret| {
+        let key = format!("{}{KNOWN}", secret.name);
+        json!({
+            "name": "DATA_SINCE",
+            "valueFrom": { "secretKeyRef": { "name": secret.object, "key": key, "optional": true } },
+        })
+    }));
     variables.extend(
         instance
             .environment
@@ -226,6 +243,7 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
         "periodSeconds": period,
         "timeoutSeconds": timeout,
         "failureThreshold": probe.failures,
+        "terminationGracePeriodSeconds": HANGING,
     });
     if let Some(port) = &spec.port {
         match probe.kind {
@@ -246,5 +264,8 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
     let mut started = alive.clone();
     started["periodSeconds"] = json!(1);
     started["failureThreshold"] = json!(probe.start_seconds);
+    if let Some(fields) = started.as_object_mut() {
+        fields.remove("terminationGracePeriodSeconds");
+    }
     (started, ready, alive)
 }

@@ -11,6 +11,7 @@ use super::context::{
     ComponentObjects, IngressContext, ObjectComponent, RolloutContext, ShopObjects, TaskContext,
 };
 use super::files::{PodFilesOf, base64, digest};
+use super::side_by_side::side_by_side;
 use super::{NAMESPACE, Object, parts, traffic, typed, wanted_secrets};
 use crate::catalogue::{BothBy, Catalogue, Component, PodFiles, SecretSpec};
 use crate::environment::{ComponentSettings, Environment, TlsKind};
@@ -59,34 +60,54 @@ pub fn render_objects(input: &ClusterInput<'_>) -> Result<Vec<Object>, Vec<Rende
         secrets: input.secrets,
         version: input.version,
     };
-    let mut assembly = Assembly {
-        input,
-        renderer: Renderer::new(&files),
-        objects: Vec::new(),
-        errors: Vec::new(),
-    };
-    assembly.shop();
-    for (name, settings) in input.environment.enabled() {
-        if let Some(component) = input.catalogue.get(name.as_str()) {
-            assembly.component(component, settings);
-        }
+    let renderer = Renderer::new(&files);
+    let components = input.environment.enabled().filter_map(|(name, settings)| {
+        let component = input.catalogue.get(name.as_str())?;
+        Some(Share::Component(component, settings))
+    });
+    let shares: Vec<Share<'_>> = std::iter::once(Share::Shop).chain(components).collect();
+    let (mut objects, mut errors) = (Vec::new(), Vec::new());
+    for mut done in side_by_side(&shares, |share| Assembly::of(input, &renderer, share)) {
+        objects.append(&mut done.objects);
+        errors.append(&mut done.errors);
     }
-    if !assembly.errors.is_empty() {
-        return Err(assembly.errors);
+    if !errors.is_empty() {
+        return Err(errors);
     }
-    let mut objects = assembly.objects;
     objects.sort_by_key(|(order, _)| *order);
     Ok(objects.into_iter().map(|(_, object)| object).collect())
 }
 
+/// What is rendered by itself.
+enum Share<'a> {
+    /// What belongs to no component.
+    Shop,
+    /// What belongs to one.
+    Component(&'a Component, &'a ComponentSettings),
+}
+
 struct Assembly<'a> {
     input: &'a ClusterInput<'a>,
-    renderer: Renderer<'a>,
+    renderer: &'a Renderer<'a>,
     objects: Vec<(u8, Object)>,
     errors: Vec<RenderError>,
 }
 
 impl<'a> Assembly<'a> {
+    fn of(input: &'a ClusterInput<'a>, renderer: &'a Renderer<'a>, share: &Share<'_>) -> Self {
+        let mut assembly = Self {
+            input,
+            renderer,
+            objects: Vec::new(),
+            errors: Vec::new(),
+        };
+        match share {
+            Share::Shop => assembly.shop(),
+            Share::Component(component, settings) => assembly.component(component, settings),
+        }
+        assembly
+    }
+
     /// What belongs to no component: the namespace, what all share, and the secrets.
     fn shop(&mut self) {
         let environment = self.environment_context();
@@ -138,6 +159,7 @@ impl<'a> Assembly<'a> {
         let context = ComponentObjects {
             environment: &environment,
             namespace: NAMESPACE,
+            nodes: self.input.environment.hosts.len(),
             component: ObjectComponent {
                 name,
                 about: &component.about,

@@ -104,7 +104,12 @@ fn make(host: &str) -> Result<TlsFiles, K3sError> {
     })
 }
 
-/// Whether a certificate of ours is for a name: it stands in it as it is.
+/// What a `UTF8String` begins with in DER, as ours have their name in one; its length follows (ITU-T X.690, 8.1.3).
+const TEXT: u8 = 0x0c;
+/// Longer ones say first in how many bytes their length stands.
+const LONG: u8 = 0x81;
+
+/// Whether a certificate of ours is for a name, and not for a longer one that has it in it.
 fn is_for(certificate: &str, host: &str) -> bool {
     let body: String = certificate
         .lines()
@@ -112,10 +117,18 @@ fn is_for(certificate: &str, host: &str) -> bool {
         .skip(1)
         .take_while(|line| !line.contains("END CERTIFICATE"))
         .collect();
-    STANDARD.decode(body).is_ok_and(|der| {
-        der.windows(host.len())
-            .any(|window| window == host.as_bytes())
-    })
+    let Ok(length) = u8::try_from(host.len()) else {
+        return false;
+    };
+    let begins: &[u8] = if length < 0x80 {
+        &[TEXT, length]
+    } else {
+        &[TEXT, LONG, length]
+    };
+    let name = [begins, host.as_bytes()].concat();
+    STANDARD
+        .decode(body)
+        .is_ok_and(|der| der.windows(name.len()).any(|window| window == name))
 }
 
 #[cfg(test)]
@@ -127,6 +140,11 @@ mod tests {
         let made = make("shop.example.com").unwrap();
         assert!(is_for(&made.certificate, "shop.example.com"));
         assert!(!is_for(&made.certificate, "other.example.com"));
+        assert!(!is_for(&made.certificate, "example.com"));
+        assert!(!is_for(&made.certificate, "hop.example.com"));
+        for host in ["192.0.2.7", &"a.".repeat(100)] {
+            assert!(is_for(&make(host).unwrap().certificate, host), "{host}");
+        }
         assert!(made.key.expose().contains("PRIVATE KEY"));
         assert!(!format!("{made:?}").contains("PRIVATE KEY"));
     }

@@ -3,8 +3,21 @@
 use serde_json::Value;
 
 use super::K3sError;
-use crate::cluster::{Cluster, ObjectKey, Reach, all_of, remove, unwanted};
+use crate::cluster::{Cluster, ObjectKey, Reach, all_of, remove, text, unwanted};
 use crate::event::Observer;
+use crate::render::KNOWN;
+
+/// A Secret without its words on what data know; none if it has no such word.
+fn without_marks(object: &Value) -> Option<Value> {
+    if text(object, "/kind") != Some("Secret") {
+        return None;
+    }
+    let mut object = object.clone();
+    let data = object.get_mut("data")?.as_object_mut()?;
+    let before = data.len();
+    data.retain(|name, _| !name.ends_with(KNOWN));
+    (data.len() < before).then_some(object)
+}
 
 /// What would be removed.
 #[derive(Debug)]
@@ -51,7 +64,37 @@ impl Removal {
         cluster: &Cluster,
         observer: &dyn Observer,
     ) -> Result<(), K3sError> {
+        if self.reach == Reach::Everything {
+            // Claims go before Secrets. Whoever is killed in between leaves none that tell of data which are gone.
+            for secret in self.objects() {
+                if let Some(secret) = without_marks(secret) {
+                    cluster.replace(&secret).await?;
+                }
+            }
+        }
         remove(cluster, &self.objects(), observer).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_the_words_on_what_data_know_are_taken_out_of_a_secret() {
+        let secret =
+            |data: Value| json!({"kind": "Secret", "metadata": {"name": "common"}, "data": data});
+        let marked =
+            secret(json!({"postgres-superuser": "eA==", "postgres-superuser.known": "eQ=="}));
+        let plain = secret(json!({"postgres-superuser": "eA=="}));
+        assert_eq!(without_marks(&marked), Some(plain.clone()));
+        assert_eq!(without_marks(&plain), None);
+        assert_eq!(
+            without_marks(&json!({"kind": "ConfigMap", "data": {"a.known": "b"}})),
+            None
+        );
     }
 }

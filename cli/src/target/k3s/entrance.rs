@@ -27,7 +27,7 @@ pub struct Entrance {
     pub host: String,
     /// Where plain HTTP for it is taken.
     pub address: SocketAddr,
-    /// The ingress itself, on a node.
+    /// The ingress itself, on a node, or where a passage to it begins.
     pub node: SocketAddr,
     /// As people reach it.
     pub url: String,
@@ -40,7 +40,7 @@ impl Entrance {
         let ingress = &environment.ingress;
         let port = ingress.entry_port();
         let node = node_address(cluster).await?;
-        let target = SocketAddr::new(node, port.port);
+        let target = cluster.way_to(SocketAddr::new(node, port.port)).await?;
         let scheme = if port.tls { "https" } else { "http" };
         let host = ingress.host.clone();
         let url = format!("{scheme}://{host}:{}", port.port);

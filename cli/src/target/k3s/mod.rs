@@ -8,7 +8,7 @@
 //! | `machines` | the hosts, through `bootstrap` |
 //! | `objects`, `plan`, `up`, `down` | what there is; what would be done; what makes it what is wanted; what takes it away |
 //! | `status`, `proof` | nodes and pods; what was proved to work |
-//! | `entrance`, `tunnel` | the way in, and ports of pods on this machine |
+//! | `passage`, `entrance`, `tunnel` | the way to the cluster; the way into the shop; ports of pods on this machine |
 //! | `instances`, `fault`, `outage` | instances as pods; containers and machines that are broken on purpose |
 
 mod certificate;
@@ -22,6 +22,7 @@ mod instances;
 mod machines;
 mod objects;
 mod outage;
+mod passage;
 mod plan;
 mod proof;
 mod registry;
@@ -41,7 +42,7 @@ pub use error::{K3sError, moment};
 pub use fault::Container;
 pub use instances::{PodInstance, Slots};
 pub use outage::{Machine, Outages, Taken};
-pub use plan::ShopPlan;
+pub use plan::{Note, ShopPlan};
 pub use proof::Proof;
 pub use registry::ImagePush;
 pub use rotate::RotationRequest;

@@ -8,6 +8,33 @@ use crate::bootstrap::HostAction;
 use crate::cluster::{Deed, ObjectChange, ObjectPlan};
 use crate::plan::Step;
 
+/// What is no work, and somebody should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// What it is.
+    pub what: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl Note {
+    /// Nodes that no host of the environment file is: nobody knows whether they are still wanted, and they may hold data.
+    pub(super) fn of_strangers(names: &[String]) -> Option<Self> {
+        let are = match names {
+            [] => return None,
+            [_] => "is a node",
+            _ => "are nodes",
+        };
+        Some(Self {
+            what: format!(
+                "{} {are} of this cluster and no host of the environment file; nothing is changed about that",
+                names.join(", ")
+            ),
+            hint: "name such a host in `hosts:` again; or send its pods elsewhere with `kubectl drain`, give it up with `kubectl delete node`, and stop k3s there: volumes that it has are lost with it".to_owned(),
+        })
+    }
+}
+
 /// What would be done. Field names are stable.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,6 +53,9 @@ pub struct ShopPlan {
     /// The rotations of secrets that stand unfinished. Nothing of them is work for `up`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<Unfinished>,
+    /// What is no work, and somebody should know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// Whether there is a cluster that could be looked at. Otherwise objects are planned as if there was none.
     pub looked: bool,
 }

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::K3sError;
 use super::image::{Pulled, SHORT_NAME, ShopImage};
-use crate::bootstrap::{BootstrapError, Problem};
+use super::plan::Note;
+use crate::bootstrap::Problem;
 use crate::environment::Environment;
 use crate::event::Observer;
 use crate::interrupt::Interrupt;
@@ -96,53 +97,19 @@ impl Pushing {
     }
 }
 
-/// What was seen of machines, with what is wrong with the registry among what is in the way there.
-pub(super) fn with_problems<T>(
-    seen: Result<T, K3sError>,
-    errors: &[RegistryError],
-) -> Result<T, K3sError> {
-    if errors.is_empty() {
-        return seen;
-    }
-    let mut problems = match seen {
-        Ok(_) => Vec::new(),
-        Err(K3sError::Bootstrap(BootstrapError::Unprepared(problems))) => problems,
-        Err(other) => return Err(other),
-    };
-    problems.extend(errors.iter().map(|error| Problem {
+/// What is wrong with a registry, as something that is in the way.
+pub(super) fn problem(error: &RegistryError) -> Problem {
+    Problem {
         host: None,
         what: error.to_string(),
         hint: error.hint(),
-    }));
-    Err(BootstrapError::Unprepared(problems).into())
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_registry_that_is_wrong_is_told_with_what_else_is_in_the_way() {
-        let host = Problem {
-            host: Some("agent".to_owned()),
-            what: "it has no ip".to_owned(),
-            hint: "install it".to_owned(),
-        };
-        let unprepared = K3sError::Bootstrap(BootstrapError::Unprepared(vec![host]));
-        let without_tls = || RegistryError::WithoutTls {
-            registry: "registry.example.com".to_owned(),
-        };
-        let error = with_problems::<()>(Err(unprepared), &[without_tls()]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "failed to begin: 2 things are in the way"
-        );
-        assert!(error.hints()[1].contains("registry.plainHttp: true"));
-        let error = with_problems(Ok(()), &[without_tls()]).unwrap_err();
-        assert!(
-            error.to_string().contains("registry.example.com"),
-            "{error}"
-        );
-        assert!(with_problems(Ok(()), &[]).is_ok());
+/// A registry that gave no answer, where every host holds the image already: nothing needs it now.
+pub(super) fn unneeded(error: &RegistryError) -> Note {
+    Note {
+        what: format!("{error}; every host holds the image"),
+        hint: error.hint(),
     }
 }

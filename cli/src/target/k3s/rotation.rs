@@ -142,7 +142,7 @@ pub(super) fn carry_out(
     }
 }
 
-fn written(moment: OffsetDateTime) -> String {
+pub(super) fn written(moment: OffsetDateTime) -> String {
     let whole = moment.replace_nanosecond(0).unwrap_or(moment);
     whole.format(&Rfc3339).unwrap_or_default()
 }

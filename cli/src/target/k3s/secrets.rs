@@ -16,7 +16,7 @@ use crate::cluster::{
     Cluster, ClusterError, ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, text,
 };
 use crate::environment::Environment;
-use crate::render::{OTHER, Secret, SecretSet, pod_secret_path};
+use crate::render::{KNOWN, OTHER, Secret, SecretSet, pod_secret_path};
 use crate::target::secrets::{generate, public_keys, wanted_secrets};
 
 /// How often adding to a Secret is tried when others change it meanwhile.
@@ -33,6 +33,8 @@ pub struct ClusterSecrets {
     pub(super) homes: BTreeMap<String, String>,
     /// How far the rotation is of those that are rotated.
     pub phases: BTreeMap<String, Phase>,
+    /// Those that a component's data know once there are some, and of which that is not noted yet.
+    unnoted: Vec<String>,
     /// When each was made, as far as that is known.
     pub made: BTreeMap<String, OffsetDateTime>,
 }
@@ -40,6 +42,7 @@ pub struct ClusterSecrets {
 /// A secret as its Secret holds it.
 struct Held {
     value: String,
+    known: bool,
     other: Option<String>,
     phase: Option<Phase>,
     made: Option<OffsetDateTime>,
@@ -88,6 +91,7 @@ pub async fn load(
         missing: Vec::new(),
         homes: BTreeMap::new(),
         phases: BTreeMap::new(),
+        unnoted: Vec::new(),
         made: BTreeMap::new(),
     };
     for (name, (component, spec)) in wanted {
@@ -97,6 +101,9 @@ pub async fn load(
         };
         let kept = kept.remove(name);
         let other = kept.as_ref().and_then(|held| held.other.clone());
+        if is_known_by_data(spec) && !kept.as_ref().is_some_and(|held| held.known) {
+            secrets.unnoted.push(name.to_owned());
+        }
         if let Some(held) = &kept {
             let phase = held.phase.map(|phase| (name.to_owned(), phase));
             secrets.phases.extend(phase);
@@ -132,6 +139,10 @@ pub async fn load(
     Ok(secrets)
 }
 
+fn is_known_by_data(spec: &SecretSpec) -> bool {
+    matches!(spec.bound_to, Some(SecretBond::Data(_)))
+}
+
 /// Refuses to think up another secret in place of one that data know: they would refuse it without a hint.
 async fn refuse_lost(
     cluster: &Cluster,
@@ -139,7 +150,7 @@ async fn refuse_lost(
     component: &Component,
     spec: &SecretSpec,
 ) -> Result<(), K3sError> {
-    let by_data = matches!(spec.bound_to, Some(SecretBond::Data(_)));
+    let by_data = is_known_by_data(spec);
     if !by_data && !spec.shared_by_peers {
         return Ok(());
     }
@@ -248,6 +259,43 @@ pub(super) async fn change(
     home: &str,
     deeds: &[(String, Move, Option<String>)],
 ) -> Result<(), K3sError> {
+    rewrite(cluster, namespace, home, |object| {
+        let now = OffsetDateTime::now_utc();
+        for (name, deed, fresh) in deeds {
+            let fresh = fresh.as_ref().map(|value| STANDARD.encode(value));
+            rotation::carry_out(object, name, *deed, fresh.as_deref(), now);
+        }
+    })
+    .await
+}
+
+/// Notes that there are data now which know the secrets that data can know. From then on a volume that is empty is taken
+/// for a loss. For whoever has seen that the shop is ready.
+pub(super) async fn note_known(
+    cluster: &Cluster,
+    namespace: &str,
+    secrets: &ClusterSecrets,
+) -> Result<(), K3sError> {
+    for name in &secrets.unnoted {
+        let Some(home) = secrets.homes.get(name) else {
+            continue;
+        };
+        let since = STANDARD.encode(rotation::written(OffsetDateTime::now_utc()));
+        rewrite(cluster, namespace, home, |object| {
+            object["data"][format!("{name}{KNOWN}")] = since.clone().into();
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Changes a Secret that is there, again if somebody else changed it meanwhile.
+async fn rewrite(
+    cluster: &Cluster,
+    namespace: &str,
+    home: &str,
+    edit: impl Fn(&mut Value),
+) -> Result<(), K3sError> {
     let key = key_of(namespace, home);
     let unusable = |reason: &str| ClusterError::UnusableSecret {
         name: home.to_owned(),
@@ -258,11 +306,7 @@ pub(super) async fn change(
             .get(&key)
             .await?
             .ok_or_else(|| unusable("it is gone"))?;
-        let now = OffsetDateTime::now_utc();
-        for (name, deed, fresh) in deeds {
-            let fresh = fresh.as_ref().map(|value| STANDARD.encode(value));
-            rotation::carry_out(&mut object, name, *deed, fresh.as_deref(), now);
-        }
+        edit(&mut object);
         if cluster.replace(&object).await? {
             return Ok(());
         }
@@ -288,6 +332,7 @@ fn held(object: Option<&Value>) -> BTreeMap<String, Held> {
     let of = |(name, value): (&String, &String)| {
         let held = Held {
             value: value.clone(),
+            known: values.contains_key(&format!("{name}{KNOWN}")),
             other: values.get(&format!("{name}{OTHER}")).cloned(),
             phase: rotation::phase(object, name),
             made: rotation::made(object, name),
@@ -334,6 +379,7 @@ mod tests {
             missing: vec!["a".to_owned()],
             homes: BTreeMap::new(),
             phases: BTreeMap::new(),
+            unnoted: Vec::new(),
             made: BTreeMap::new(),
         };
         assert!(!format!("{secrets:?}").contains("horse"));

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{K3sError, NAMESPACE};
 use crate::cluster::{Cluster, ObjectPlan, label, list, number, pods, text, trouble};
+use crate::environment::Environment;
 
 /// The answer of `shopctl status`. Field names are stable.
 #[derive(Clone, Debug, Serialize)]
@@ -36,6 +37,9 @@ pub struct NodeRow {
     pub version: String,
     /// Its address.
     pub address: String,
+    /// Whether no host of the environment file is this node.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stranger: bool,
     /// Why it is not ready, or takes no pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -49,9 +53,6 @@ pub struct PodRow {
     pub component: String,
     /// Its name.
     pub pod: String,
-    /// `master`, `replica` and the like, where its labels say so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
     /// Its phase: `Running`, `Pending`, `Succeeded`…
     pub phase: String,
     /// Whether it can serve, or has done what it was made for.
@@ -67,8 +68,11 @@ pub struct PodRow {
     pub detail: Option<String>,
 }
 
-/// Looks at a cluster.
-pub async fn status(cluster: &Cluster, environment: &str) -> Result<ClusterStatus, K3sError> {
+/// Looks at the cluster of an environment.
+pub async fn status(
+    cluster: &Cluster,
+    environment: &Environment,
+) -> Result<ClusterStatus, K3sError> {
     let kinds = cluster.kinds();
     let node_kind = kinds
         .all()
@@ -83,12 +87,26 @@ pub async fn status(cluster: &Cluster, environment: &str) -> Result<ClusterStatu
     let mut rows: Vec<PodRow> = pods.iter().map(pod_row).collect();
     rows.sort_by(|left, right| (&left.component, &left.pod).cmp(&(&right.component, &right.pod)));
     Ok(ClusterStatus {
-        environment: environment.to_owned(),
+        environment: environment.name.to_string(),
         server: cluster.server().to_owned(),
-        nodes: nodes.iter().map(node_row).collect(),
+        nodes: nodes
+            .iter()
+            .map(|node| NodeRow {
+                stranger: !is_named(node, environment),
+                ..node_row(node)
+            })
+            .collect(),
         pods: rows,
         pending: None,
     })
+}
+
+fn is_named(node: &Value, environment: &Environment) -> bool {
+    let name = text(node, "/metadata/name");
+    environment
+        .hosts
+        .keys()
+        .any(|host| Some(host.as_str()) == name)
 }
 
 fn node_row(node: &Value) -> NodeRow {
@@ -116,6 +134,7 @@ fn node_row(node: &Value) -> NodeRow {
             .and_then(|address| text(address, "/address"))
             .unwrap_or_default()
             .to_owned(),
+        stranger: false,
         detail,
     }
 }
@@ -129,7 +148,6 @@ fn pod_row(pod: &Value) -> PodRow {
             .unwrap_or_default()
             .to_owned(),
         pod: of("/metadata/name"),
-        role: label(pod, "shopctl/role").map(str::to_owned),
         phase: if going {
             "Terminating".to_owned()
         } else {

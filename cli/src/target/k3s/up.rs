@@ -4,21 +4,24 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::declared::{Unfinished, unfinished};
 use super::image::{ShopImage, shop_image};
-use super::machines::{Machines, Reaching};
+use super::machines::{Machines, Reaching, with_problems};
 use super::objects::{Doing, ObjectSight, Objects};
-use super::plan::{ShopPlan, destroyed};
-use super::registry::{Pushing, access, with_problems};
-use super::secrets::{ClusterSecrets, load};
-use super::{Entrance, K3sError, NAMESPACE, certificate, kubeconfig};
+use super::plan::{Note, ShopPlan, destroyed};
+use super::registry::{self, Pushing, access};
+use super::secrets::{ClusterSecrets, load, note_known};
+use super::{Entrance, K3sError, NAMESPACE, certificate};
+use crate::bootstrap::Problem;
 use crate::catalogue::Catalogue;
 use crate::cluster::{Cluster, Deed, Lease, LeaseRequest, ObjectChange, ObjectKey, ObjectPlan};
 use crate::environment::Environment;
 use crate::event::Observer;
 use crate::host::SudoPasswords;
 use crate::interrupt::Interrupt;
-use crate::registry::Access;
+use crate::registry::{Access, RegistryError};
 use crate::render::{ClusterInput, SecretSet, render_objects};
 use crate::shop::{Shop, seed};
 use crate::target::local::LocalFolder;
@@ -28,6 +31,10 @@ const ANSWER: Duration = Duration::from_secs(6);
 
 /// A k3s that was started again says for a moment of pods that ran on that they are not ready.
 const TOLD_ANEW: Duration = Duration::from_secs(5);
+
+/// How long a shop whose objects are ready may take to answer, and how often it is asked.
+const SETTLING: Duration = Duration::from_secs(30);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What is wanted, and where the state of it is.
 pub struct Wanting<'a> {
@@ -63,21 +70,35 @@ impl Wanting<'_> {
         // A template that is wrong is found before the first host is asked.
         let unborn = load(None, NAMESPACE, self.environment, self.catalogue).await?;
         let all_new = self.rendered(&unborn.set, &image, None).await?;
-        let (access, mut errors) = match access(self.environment, self.beside) {
+        let (access, errors) = match access(self.environment, self.beside) {
             Ok(access) => (access, Vec::new()),
             Err(errors) => (None, errors),
         };
+        let mut problems: Vec<Problem> = errors.iter().map(registry::problem).collect();
         let reaching = self.reaching(Some(&image), access.as_ref());
         let (machines, pushing, seen) = tokio::join!(
             Machines::look(&reaching),
             Pushing::look(access.as_ref(), &image),
             self.look(&image)
         );
+        let is_held = |machines: &Machines| {
+            let pulled = image.pulled.as_ref();
+            pulled.is_some_and(|pulled| machines.all_hold(&pulled.name))
+                && !machines.plan().iter().any(|step| step.needed)
+        };
+        let mut notes = Vec::new();
         let pushing = pushing.unwrap_or_else(|error| {
-            errors.push(error);
+            match &error {
+                // One that answers that something is wrong is not to be put into every host's configuration.
+                RegistryError::Unreachable { .. } if machines.as_ref().is_ok_and(is_held) => {
+                    notes.push(registry::unneeded(&error));
+                }
+                _ => problems.push(registry::problem(&error)),
+            }
             None
         });
-        let machines = with_problems(machines, &errors)?;
+        let machines = with_problems(machines, problems)?;
+        notes.extend(Note::of_strangers(&machines.strangers()));
         let hosts = machines.plan();
         let looked = seen.is_some();
         let (secrets, rotations, objects) = if let Some(seen) = seen {
@@ -94,6 +115,7 @@ impl Wanting<'_> {
                 secrets,
                 objects,
                 rotations,
+                notes,
                 looked,
             },
             machines,
@@ -199,14 +221,7 @@ impl Wanting<'_> {
 
     /// The cluster, if there is one that answers.
     async fn running_cluster(&self) -> Option<Cluster> {
-        let path = kubeconfig(self.folder.state_dir());
-        if !path.exists() {
-            return None;
-        }
-        tokio::time::timeout(ANSWER, Cluster::connect(&path))
-            .await
-            .ok()?
-            .ok()
+        self.connect_soon(ANSWER).await
     }
 
     async fn rendered(
@@ -345,7 +360,7 @@ impl Planned {
             .carry_out(steps, upping.observer, upping.interrupt.clone())
             .await?;
         let state_dir = wanting.folder.state_dir();
-        let cluster = Cluster::connect(&kubeconfig(state_dir)).await?;
+        let cluster = wanting.connect().await?;
         // The shop does not need it, so what is in its way is told and no more.
         match super::tell_kubectl(state_dir, wanting.environment.name.as_str()) {
             Ok(None) => {}
@@ -411,9 +426,16 @@ impl Planned {
         } else {
             objects.wait(&doing, upping.observer).await?;
         }
+        note_known(cluster, NAMESPACE, &secrets).await?;
         let entrance = Entrance::find(cluster, environment).await?;
         let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
-        changed |= self.seed(environment, &shop, upping.observer).await?;
+        if self.seed(environment, &shop, upping.observer).await? {
+            changed = true;
+        }
+        if self.plan.has_work() {
+            // One that was ready may have become so again since, as whatever it needs was made anew.
+            objects.wait(&doing, upping.observer).await?;
+        }
         let digest = objects.digest().await?;
         Ok((secrets.set.clone(), entrance, shop, digest, changed))
     }
@@ -428,9 +450,16 @@ impl Planned {
         let failed = |error: crate::shop::ShopError| K3sError::Seed {
             reason: error.to_string(),
         };
-        let missing = seed::missing(shop, &environment.seed)
-            .await
-            .map_err(failed)?;
+        let deadline = Instant::now() + SETTLING;
+        let missing = loop {
+            match seed::missing(shop, &environment.seed).await {
+                // Services notice a moment after it was ready again that their database was away.
+                Err(error) if error.is_passing() && Instant::now() < deadline => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                asked => break asked.map_err(failed)?,
+            }
+        };
         if missing.is_empty() {
             return Ok(false);
         }
