@@ -4,7 +4,7 @@
 suite=${SHOPCTL_LAB_SUITE:-bookworm}
 root_packages=(
     systemd systemd-sysv dbus openssh-server sudo ca-certificates curl procps kmod mount
-    iproute2 iptables conntrack ethtool socat iputils-ping
+    iproute2 iptables ipset conntrack ethtool socat iputils-ping
 )
 
 # Where this machine gets its own Debian packages from; debootstrap and apt take a proxy from the environment.

@@ -247,6 +247,7 @@ find /var/lib/rancher /etc/rancher /run/k3s /run/flannel 2>/dev/null | sed 's/^/
 ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/link \1/'
 awk '{print "mount " $2}' /proc/self/mounts | grep -v '/run/user\|/run/credentials'
 for program in iptables ip6tables; do $program-save 2>/dev/null | grep '^-A\|^:.* -' | sed 's/ \[.*//; s/^/rule /'; done
+ipset list -n 2>/dev/null | sed 's/^/set /'
 ps -eo comm= | grep -E 'k3s|containerd|shim|traefik|postgres|redis|shopd|coredns' | sed 's/^/process /'
 systemctl list-unit-files --no-legend --plain | awk '{print "unit " $1 " " $2}'
 for name in net.ipv4.ip_forward net.bridge.bridge-nf-call-iptables; do echo "setting $name $(cat /proc/sys/$(echo $name | tr . /) 2>/dev/null)"; done

@@ -47,7 +47,7 @@ for module in overlay br_netfilter; do
   else say module "$module unknown"
   fi
 done
-for program in iptables conntrack ip mount sha256sum dd; do
+for program in iptables ipset conntrack ip mount sha256sum dd; do
   say program "$program $(yes_no command -v "$program")"
 done
 

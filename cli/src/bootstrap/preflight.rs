@@ -236,7 +236,8 @@ fn programs(
     facts: &HostFacts,
     problems: &mut Problems,
 ) {
-    let brought = ["iptables", "conntrack"];
+    // Without ipset k3s runs, and says in its journal only that nobody holds the network policies to their word.
+    let brought = ["iptables", "ipset", "conntrack"];
     let missing: Vec<&str> = facts
         .programs
         .iter()

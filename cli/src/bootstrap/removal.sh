@@ -78,7 +78,7 @@ for program in iptables ip6tables; do
   done
 done
 if command -v ipset >/dev/null 2>&1; then
-  for set in $(ipset list -n 2>/dev/null | grep '^KUBE-'); do ipset destroy "$set" 2>/dev/null; done
+  for set in $(ipset list -n 2>/dev/null | grep -E '^(inet6:)?KUBE-'); do ipset destroy "$set" || note "the set $set of the packet filter is left"; done
 fi
 
 for given; do

@@ -37,7 +37,7 @@ fn good(machine: &str) -> HostFacts {
         filesystem: "ext2/ext3".to_owned(),
         controllers: ["cpu", "memory", "pids"].map(str::to_owned).to_vec(),
         resource: true,
-        programs: ["iptables", "conntrack", "ip", "mount"]
+        programs: ["iptables", "ipset", "conntrack", "ip", "mount"]
             .map(|name| (name.to_owned(), true))
             .into(),
         route: "default via 10.0.0.1 dev eth0".to_owned(),
