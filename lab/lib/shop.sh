@@ -143,7 +143,7 @@ stage_trouble() {
     step "and the shop serves" serves
     only_ssh -D
     variant '/^  agent:$/,/^$/d'
-    step "a node that no host of the environment file is" shop plan
+    step "a node that no host of the environment file is" shop_ends 4 plan
     step "is mentioned" told '^warning: agent is a node of this cluster and no host of the environment file'
     original
 }
