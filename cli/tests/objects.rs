@@ -352,11 +352,12 @@ fn a_budget_lets_all_pods_of_a_host_go_that_have_nowhere_else_to_be() {
             let spec = &object.value()["spec"];
             assert!(spec.get("minAvailable").is_none());
             let most = &spec["maxUnavailable"];
-            // A StatefulSet's pods have volumes that stay with their host; others find another host, if there is one.
+            // A StatefulSet's pods have volumes that stay with their host, perhaps all with one; others find another host, if
+            // there is one.
             let bound = find(&objects, "StatefulSet", object.name())
                 .map(|set| set["spec"]["replicas"].as_u64().unwrap());
             let lets_go = match bound {
-                Some(replicas) => most.as_u64() == Some(replicas.div_ceil(hosts as u64)),
+                Some(replicas) => most.as_u64() == Some(replicas),
                 None if hosts == 1 => most == "100%",
                 None => most == 1,
             };

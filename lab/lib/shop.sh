@@ -137,10 +137,13 @@ stage_trouble() {
     finds_data
     step "with its data the next up heals it" shop up
     step "and the shop serves" serves
+    quietly only_ssh -D || true
     only_ssh -I
-    step "where nothing but ssh gets through, a plan has nothing to do" shop_ends 0 plan
+    step "nothing but ssh gets through" only_ssh_gets_through
+    step "and a plan has nothing to do" shop_ends 0 plan
     step "up too" changes_nothing
     step "and the shop serves" serves
+    step "through ssh, which is said" told 'only ssh gets through to the cluster'
     only_ssh -D
     variant '/^  agent:$/,/^$/d'
     step "a node that no host of the environment file is" shop_ends 4 plan
@@ -158,6 +161,8 @@ loses_data() {
 misses_data() { ! shop up && told '^error: failed to wait for statefulset/postgres: ' && told 'holds no database, and this shop has had one since 20'; }
 finds_data() { on "$holder" "rm -rf ${folder:?}/* && mv $folder.kept $folder/pgdata"; }
 
+dials() { timeout 3 bash -c ": </dev/tcp/$(address server)/$1" 2>/dev/null; }
+only_ssh_gets_through() { dials 22 && ! dials 6443 && ! dials 30443; }
 # Packets of this machine to the API server and to the ingress are lost, with -I; with -D they are not any more.
 only_ssh() {
     local name

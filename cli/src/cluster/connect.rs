@@ -108,6 +108,8 @@ impl Cluster {
             .await
             .map_err(|error| unusable(chain(&error)))?;
         config.connect_timeout = Some(CONNECT);
+        // One that the user has for the web does not lead to these machines.
+        config.proxy_url = None;
         let server = config.cluster_url.to_string();
         let passage = match passage {
             None => None,
@@ -140,6 +142,11 @@ impl Cluster {
         };
         cluster.learn_kinds().await?;
         Ok(cluster)
+    }
+
+    /// Whether it is reached through a passage.
+    pub fn is_passed_to(&self) -> bool {
+        self.passage.is_some()
     }
 
     /// Where an address of the cluster is reached from here.

@@ -194,6 +194,8 @@ async fn late(
 struct PodWatch {
     pods: Vec<Value>,
     looked: Option<Instant>,
+    /// Whether pods were seen at all.
+    has_seen: bool,
     /// When patience with a hopeless pod ends, by its uid.
     hopeless: BTreeMap<String, Instant>,
 }
@@ -209,7 +211,6 @@ impl PodWatch {
         if self.looked.is_some_and(|at| at.elapsed() < LOOK_AT_PODS) {
             return Ok(());
         }
-        let is_first = self.looked.is_none();
         self.looked = Some(Instant::now());
         let mut namespaces: Vec<&str> = left
             .iter()
@@ -226,7 +227,7 @@ impl PodWatch {
             }
         }
         self.pods = found;
-        if is_first {
+        if !std::mem::replace(&mut self.has_seen, true) {
             self.replace_resting(cluster, left, observer).await?;
         }
         self.note_hopeless();

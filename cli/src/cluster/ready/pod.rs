@@ -25,7 +25,7 @@ pub struct PodTrouble {
 impl PodTrouble {
     /// Whether it ended so often that it is started again only after a while, which becomes five minutes.
     pub(in crate::cluster) fn is_resting(&self) -> bool {
-        self.has_ended && self.reason.starts_with("CrashLoopBackOff")
+        self.has_ended && self.is_hopeless && self.reason.starts_with("CrashLoopBackOff")
     }
 }
 

@@ -107,6 +107,12 @@ impl Site {
         let entrance = Entrance::find(&cluster, environment)
             .await
             .map_err(failure)?;
+        if cluster.is_passed_to() {
+            visit.observer.note(
+                "only ssh gets through to the cluster: what is measured goes through one connection of it"
+                    .to_owned(),
+            );
+        }
         let deadline = Instant::now() + visit.patience;
         let books = loop {
             match Books::open(&cluster).await {

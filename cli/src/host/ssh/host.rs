@@ -1,6 +1,7 @@
 //! A host over ssh.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -62,6 +63,8 @@ pub struct SshHost {
     sudo: Sudo,
     address: String,
     master: Mutex<Option<Master>>,
+    /// How many connections there were before.
+    before: AtomicU64,
     sessions: Semaphore,
 }
 
@@ -87,6 +90,7 @@ impl SshHost {
             folder: folder.clone(),
             trust,
             master: Mutex::new(Some(master)),
+            before: AtomicU64::new(0),
             sessions: Semaphore::new(SESSIONS),
             sudo,
             address,
@@ -95,10 +99,10 @@ impl SshHost {
         Ok(host)
     }
 
-    /// Whether the connection stands, as far as ssh has noticed.
-    pub async fn is_connected(&self) -> bool {
-        let mut master = self.master.lock().await;
-        master.as_mut().is_some_and(Master::is_up)
+    /// The number of the connection that stands. It is made again if it was lost, and has another number then.
+    pub async fn connection(&self) -> Result<u64, HostError> {
+        self.socket().await?;
+        Ok(self.before.load(Ordering::Relaxed))
     }
 
     /// A port of this machine's loopback, this one or any, that leads to an address as the host sees it, as long as the
@@ -173,6 +177,7 @@ impl SshHost {
         }
         *master = None;
         let (made, _) = Master::connect(&self.spec, &self.folder, self.trust).await?;
+        self.before.fetch_add(1, Ordering::Relaxed);
         Ok(master.insert(made).socket.clone())
     }
 

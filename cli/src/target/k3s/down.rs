@@ -3,9 +3,31 @@
 use serde_json::Value;
 
 use super::K3sError;
-use crate::cluster::{Cluster, ObjectKey, Reach, all_of, remove, text, unwanted};
+use crate::cluster::{Cluster, ClusterError, ObjectKey, Reach, all_of, remove, text, unwanted};
 use crate::event::Observer;
 use crate::render::KNOWN;
+
+/// How often changing a Secret is tried when others change it meanwhile.
+const TRIES: u32 = 5;
+
+/// Takes the words on what data know out of a Secret, again if somebody else changed it meanwhile.
+async fn unmark(cluster: &Cluster, secret: &Value) -> Result<(), K3sError> {
+    let Some(key) = ObjectKey::of(secret) else {
+        return Ok(());
+    };
+    for _ in 0..TRIES {
+        let found = cluster.get(&key).await?;
+        let Some(unmarked) = found.as_ref().and_then(without_marks) else {
+            return Ok(());
+        };
+        if cluster.replace(&unmarked).await? {
+            return Ok(());
+        }
+    }
+    let reason = "others change it all the time".to_owned();
+    let name = key.name;
+    Err(ClusterError::UnusableSecret { name, reason }.into())
+}
 
 /// A Secret without its words on what data know; none if it has no such word.
 fn without_marks(object: &Value) -> Option<Value> {
@@ -67,8 +89,8 @@ impl Removal {
         if self.reach == Reach::Everything {
             // Claims go before Secrets. Whoever is killed in between leaves none that tell of data which are gone.
             for secret in self.objects() {
-                if let Some(secret) = without_marks(secret) {
-                    cluster.replace(&secret).await?;
+                if without_marks(secret).is_some() {
+                    unmark(cluster, secret).await?;
                 }
             }
         }

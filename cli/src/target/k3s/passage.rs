@@ -1,5 +1,6 @@
 //! The way to a cluster from here: a direct one, or through ssh to its first server, where only ssh gets through.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Weak};
@@ -28,8 +29,15 @@ type Through = (Arc<dyn Passage>, SocketAddr);
 /// Ports of this machine that lead where a host gets.
 struct ThroughSsh {
     host: SshHost,
-    /// Each with where it leads.
-    led: Mutex<Vec<(SocketAddr, SocketAddr)>>,
+    led: Mutex<Vec<Led>>,
+}
+
+/// A port of this machine.
+struct Led {
+    here: SocketAddr,
+    there: SocketAddr,
+    /// The connection that it was made in.
+    connection: u64,
 }
 
 impl ThroughSsh {
@@ -44,31 +52,40 @@ impl ThroughSsh {
 
     async fn lead(&self, target: SocketAddr) -> Result<SocketAddr, HostError> {
         let mut led = self.led.lock().await;
-        if let Some((here, _)) = led.iter().find(|(_, there)| *there == target) {
-            return Ok(*here);
+        self.renew(&mut led).await?;
+        if let Some(led) = led.iter().find(|led| led.there == target) {
+            return Ok(led.here);
         }
+        let connection = self.host.connection().await?;
         let here = self.host.forward(None, target).await?;
-        led.push((here, target));
+        led.push(Led {
+            here,
+            there: target,
+            connection,
+        });
         Ok(here)
+    }
+
+    /// Makes the ports anew, the same ones, whose connection was lost: whoever uses them knows no others.
+    async fn renew(&self, led: &mut [Led]) -> Result<(), HostError> {
+        let connection = self.host.connection().await?;
+        for led in led.iter_mut().filter(|led| led.connection != connection) {
+            self.host.forward(Some(led.here), led.there).await?;
+            led.connection = connection;
+        }
+        Ok(())
     }
 }
 
-/// Makes the ports anew, the same ones, when the connection was lost that they were in: whoever uses them knows no others.
+/// Sees to the ports as long as somebody has the passage.
 async fn keep(passage: Weak<ThroughSsh>) {
     loop {
         sleep(LOOK).await;
         let Some(passage) = passage.upgrade() else {
             return;
         };
-        if passage.host.is_connected().await {
-            continue;
-        }
-        for (here, there) in passage.led.lock().await.iter() {
-            // The host may be away for a while; whoever asks of it sees that.
-            if passage.host.forward(Some(*here), *there).await.is_err() {
-                break;
-            }
-        }
+        // The host may be away for a while; whoever asks of it sees that.
+        let _ = passage.renew(&mut passage.led.lock().await).await;
     }
 }
 
@@ -116,6 +133,12 @@ impl Wanting<'_> {
         }
         // How long ssh may take is ssh's to know: it may pass jump hosts, and wait for a key to be touched.
         let through = self.way(&path).await.ok()?;
+        // Through it each answer takes as long as it takes.
+        let patience = if through.is_some() {
+            patience * 4
+        } else {
+            patience
+        };
         let connecting = Cluster::connect_through(&path, through);
         timeout(patience, connecting).await.ok()?.ok()
     }
@@ -125,8 +148,7 @@ impl Wanting<'_> {
         let Some((host, port)) = Cluster::address_in(kubeconfig) else {
             return Ok(None);
         };
-        let dialed = timeout(DIRECT, TcpStream::connect((host.as_str(), port))).await;
-        if matches!(dialed, Ok(Ok(_))) {
+        if gets_through((&host, port)).await {
             return Ok(None);
         }
         let specs = host_specs(self.environment, self.beside);
@@ -138,6 +160,23 @@ impl Wanting<'_> {
         let there = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Ok(Some((passage, there)))
     }
+}
+
+/// Whether somebody takes connections at an address. One that refuses them for the whole time may be a packet filter as well
+/// as a server that is away.
+async fn gets_through(address: (&str, u16)) -> bool {
+    let dialing = async {
+        loop {
+            match TcpStream::connect(address).await {
+                Ok(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    sleep(DIRECT / 10).await;
+                }
+                Err(_) => return false,
+            }
+        }
+    };
+    timeout(DIRECT, dialing).await.unwrap_or(false)
 }
 
 /// How the server that the kubeconfig leads to is reached, if that is over ssh. It needs no root for this.

@@ -16,7 +16,9 @@ use super::secrets::{ClusterSecrets, load, note_known};
 use super::{Entrance, K3sError, NAMESPACE, certificate};
 use crate::bootstrap::Problem;
 use crate::catalogue::Catalogue;
-use crate::cluster::{Cluster, Deed, Lease, LeaseRequest, ObjectChange, ObjectKey, ObjectPlan};
+use crate::cluster::{
+    Cluster, ClusterError, Deed, Lease, LeaseRequest, ObjectChange, ObjectKey, ObjectPlan,
+};
 use crate::environment::Environment;
 use crate::event::Observer;
 use crate::host::SudoPasswords;
@@ -429,7 +431,7 @@ impl Planned {
         note_known(cluster, NAMESPACE, &secrets).await?;
         let entrance = Entrance::find(cluster, environment).await?;
         let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
-        if self.seed(environment, &shop, upping.observer).await? {
+        if self.seed(environment, &shop, upping).await? {
             changed = true;
         }
         if self.plan.has_work() {
@@ -445,21 +447,43 @@ impl Planned {
         &self,
         environment: &Environment,
         shop: &Shop,
-        observer: &dyn Observer,
+        upping: &Upping<'_>,
     ) -> Result<bool, K3sError> {
+        let observer = upping.observer;
         let failed = |error: crate::shop::ShopError| K3sError::Seed {
             reason: error.to_string(),
         };
+        let settle = "wait until the shop answers";
         let deadline = Instant::now() + SETTLING;
+        let mut waits = false;
         let missing = loop {
             match seed::missing(shop, &environment.seed).await {
                 // Services notice a moment after it was ready again that their database was away.
                 Err(error) if error.is_passing() && Instant::now() < deadline => {
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    if !std::mem::replace(&mut waits, true) {
+                        observer.started(settle);
+                    }
+                    observer.waiting(settle, error.to_string());
                 }
-                asked => break asked.map_err(failed)?,
+                Err(error) => {
+                    if waits {
+                        observer.failed(settle, error.to_string());
+                    }
+                    return Err(failed(error));
+                }
+                Ok(missing) => break missing,
+            }
+            tokio::select! {
+                () = tokio::time::sleep(ASK_AGAIN) => {}
+                () = upping.interrupt.pressed() => {
+                    observer.failed(settle, "stopped by Ctrl-C");
+                    return Err(ClusterError::Interrupted.into());
+                }
             }
         };
+        if waits {
+            observer.done(settle, false);
+        }
         if missing.is_empty() {
             return Ok(false);
         }
