@@ -11,7 +11,7 @@ use shop_common::redis::{Redis, RedisCallError};
 use shop_common::server::Shutdown;
 use shop_testkit::{RedisUser, Sentinels, eventually};
 
-/// Failovers take about 2.4 s with the Sentinels' settings, on a machine that has time for them.
+/// Failovers take about 3.2 s with the Sentinels' settings, on a machine that has time for them.
 const FAILOVER: Duration = Duration::from_secs(30);
 
 #[derive(serde::Deserialize)]
