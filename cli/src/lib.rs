@@ -6,6 +6,7 @@
 pub mod args;
 pub mod bootstrap;
 pub mod catalogue;
+pub mod causes;
 pub mod cluster;
 pub mod commands;
 pub mod doctor;

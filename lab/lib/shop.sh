@@ -167,7 +167,7 @@ only_ssh_gets_through() { dials 22 && ! dials 6443 && ! dials 30443; }
 only_ssh() {
     local name
     for name in server agent; do
-        on "$name" iptables -t raw "$1" PREROUTING -s "$(address server | sed 's/[0-9]*$/1/')" -p tcp -m multiport --dports 6443,30443 -j DROP
+        on "$name" iptables -t raw "$1" PREROUTING -s "$(bridge)" -p tcp -m multiport --dports 6443,30443 -j DROP
     done
 }
 

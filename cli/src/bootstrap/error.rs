@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::preflight::Problem;
+use crate::causes::with_causes;
 use crate::host::HostError;
 
 /// What went wrong.
@@ -149,15 +150,9 @@ impl BootstrapError {
 
     /// It as something that is in the way, beside others.
     pub fn problem(&self) -> Problem {
-        let mut what = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
-            what = format!("{what}: {cause}");
-            source = cause.source();
-        }
         Problem {
             host: None,
-            what,
+            what: with_causes(self),
             hint: self.hints().join("; "),
         }
     }

@@ -34,6 +34,11 @@ impl SecretSpec {
         matches!(both, Some(BothBy::Pods | BothBy::Tasks))
     }
 
+    /// Whether the component's data know it, so that another one would not fit.
+    pub fn is_known_by_data(&self) -> bool {
+        matches!(self.bound_to, Some(SecretBond::Data(_)))
+    }
+
     /// Whether the component's tasks tell its data of another one, so that its pods can stay.
     pub fn is_told_by_tasks(&self) -> bool {
         self.rotate

@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::error::ClusterError;
 use super::kinds::{Kind, Kinds};
 use super::object::{MANAGER, ObjectKey, text};
+use crate::causes::{innermost, with_causes};
 
 /// How long a request may take.
 const REQUEST: Duration = Duration::from_secs(30);
@@ -88,8 +89,7 @@ impl Cluster {
             .into_iter()
             .find_map(|it| it.cluster?.server)?;
         let server: http::Uri = server.parse().ok()?;
-        let host = server.host()?.trim_matches(['[', ']']).to_owned();
-        Some((host, server.port_u16().unwrap_or(443)))
+        Some((host_in(&server)?, server.port_u16().unwrap_or(443)))
     }
 
     /// The same where an API server is not reached at the address that the kubeconfig has: through a passage, which comes
@@ -102,42 +102,33 @@ impl Cluster {
             path: kubeconfig.to_owned(),
             reason,
         };
-        let file = Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(chain(&error)))?;
+        let file =
+            Kubeconfig::read_from(kubeconfig).map_err(|error| unusable(with_causes(&error)))?;
         let options = KubeConfigOptions::default();
         let mut config = Config::from_custom_kubeconfig(file, &options)
             .await
-            .map_err(|error| unusable(chain(&error)))?;
+            .map_err(|error| unusable(with_causes(&error)))?;
         config.connect_timeout = Some(CONNECT);
         // One that the user has for the web does not lead to these machines.
         config.proxy_url = None;
-        let server = config.cluster_url.to_string();
-        let passage = match passage {
-            None => None,
-            Some((passage, there)) => {
-                let here = passage.lead(there).await.map_err(|reason| {
-                    let doing = "reach it through ssh".to_owned();
-                    ClusterError::Unreachable {
-                        doing,
-                        server: server.trim_end_matches('/').to_owned(),
-                        reason,
-                    }
-                })?;
-                // Its certificate is for the name that it has there.
-                config.tls_server_name = config
-                    .cluster_url
-                    .host()
-                    .map(|host| host.trim_matches(['[', ']']).to_owned());
-                config.cluster_url = format!("https://{here}")
-                    .parse()
-                    .map_err(|error| unusable(chain(&error)))?;
-                Some(passage)
-            }
-        };
-        let client = Client::try_from(config).map_err(|error| unusable(chain(&error)))?;
+        let server = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
+        if let Some((passage, there)) = &passage {
+            let here = led(&**passage, *there, &server).await?;
+            // Its certificate is for the name that it has there.
+            config.tls_server_name = host_in(&config.cluster_url);
+            config.cluster_url = format!("https://{here}")
+                .parse()
+                .map_err(|error| unusable(with_causes(&error)))?;
+        }
+        let client = Client::try_from(config).map_err(|error| unusable(with_causes(&error)))?;
         let cluster = Self {
             client,
-            server: server.trim_end_matches('/').to_owned(),
-            passage,
+            server,
+            passage: passage.map(|(passage, _)| passage),
             kinds: Arc::default(),
         };
         cluster.learn_kinds().await?;
@@ -151,17 +142,10 @@ impl Cluster {
 
     /// Where an address of the cluster is reached from here.
     pub async fn way_to(&self, target: SocketAddr) -> Result<SocketAddr, ClusterError> {
-        let Some(passage) = &self.passage else {
-            return Ok(target);
-        };
-        passage
-            .lead(target)
-            .await
-            .map_err(|reason| ClusterError::Unreachable {
-                doing: format!("reach {target} through ssh"),
-                server: self.server.clone(),
-                reason,
-            })
+        match &self.passage {
+            Some(passage) => led(&**passage, target, &self.server).await,
+            None => Ok(target),
+        }
     }
 
     /// Where the API server is.
@@ -489,25 +473,21 @@ fn built(
     })
 }
 
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_words = cause.to_string();
-        if !words.contains(&cause_words) {
-            words = format!("{words}: {cause_words}");
-        }
-        source = cause.source();
-    }
-    words
+/// Where a passage to an API server leads to an address.
+async fn led(
+    passage: &dyn Passage,
+    target: SocketAddr,
+    server: &str,
+) -> Result<SocketAddr, ClusterError> {
+    let leading = passage.lead(target).await;
+    leading.map_err(|reason| ClusterError::Unreachable {
+        doing: format!("reach {target} through ssh"),
+        server: server.to_owned(),
+        reason,
+    })
 }
 
-/// The first cause, which is the only one that says anything of a failed connection.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(cause) = innermost.source() {
-        innermost = cause;
-    }
-    innermost.to_string()
+/// The name or address in a URL, without the brackets of an IPv6 address.
+fn host_in(url: &http::Uri) -> Option<String> {
+    Some(url.host()?.trim_matches(['[', ']']).to_owned())
 }

@@ -189,6 +189,22 @@ async fn late(
     ))
 }
 
+/// Deletes a pod, so that its controller makes another one.
+async fn replace(
+    cluster: &Cluster,
+    pod: &Value,
+    why: &str,
+    observer: &dyn Observer,
+) -> Result<(), ClusterError> {
+    let name = text(pod, "/metadata/name").unwrap_or_default();
+    let step = format!("replace pod/{name}");
+    observer.started(&*step);
+    observer.note(format!("{name} {why}"));
+    cluster.delete(pod).await?;
+    observer.done(step, true);
+    Ok(())
+}
+
 /// The pods of what is waited for.
 #[derive(Default)]
 struct PodWatch {
@@ -236,14 +252,8 @@ impl PodWatch {
                 continue;
             }
             for pod in stuck_pods(set, &self.pods) {
-                let name = text(pod, "/metadata/name").unwrap_or_default();
-                let step = format!("replace pod/{name}");
-                observer.started(&*step);
-                observer.note(format!(
-                    "{name} cannot start, and its StatefulSet would wait for it for ever"
-                ));
-                cluster.delete(pod).await?;
-                observer.done(step, true);
+                let why = "cannot start, and its StatefulSet would wait for it for ever";
+                replace(cluster, pod, why, observer).await?;
             }
         }
         Ok(())
@@ -260,14 +270,8 @@ impl PodWatch {
         let resting = |pod: &&Value| trouble(pod).is_some_and(|trouble| trouble.is_resting());
         let awaited: Vec<&Value> = left.iter().flat_map(|waiting| self.of(waiting)).collect();
         for pod in awaited.into_iter().filter(resting) {
-            let name = text(pod, "/metadata/name").unwrap_or_default();
-            let step = format!("replace pod/{name}");
-            observer.started(&*step);
-            observer.note(format!(
-                "{name} ended too often to be started again soon; another one is started now"
-            ));
-            cluster.delete(pod).await?;
-            observer.done(step, true);
+            let why = "ended too often to be started again soon; another one is started now";
+            replace(cluster, pod, why, observer).await?;
         }
         self.pods
             .retain(|pod| !trouble(pod).is_some_and(|trouble| trouble.is_resting()));

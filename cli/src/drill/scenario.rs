@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::catalogue::Catalogue;
 use crate::environment::{DrillObjectives, DrillScenario, Environment, Target};
-use crate::render::{ProbeTimes, grace_seconds};
+use crate::render::ProbeTimes;
 
 use super::history::{Expected, FaultKind, Figure, Micros, Objective, Over};
 
@@ -46,27 +46,24 @@ impl Replaced {
     pub fn of(environment: &Environment, catalogue: &Catalogue, component: &str) -> Option<Self> {
         let component = catalogue.get(component)?;
         let probe = component.probe.as_ref()?;
-        let (interval, timeout, grace) = match environment.target {
+        let (interval, timeout, failures, grace) = match environment.target {
             Target::Local => (
                 Duration::from_millis(probe.interval_milliseconds),
                 Duration::from_millis(probe.timeout_milliseconds),
+                probe.failures.max(1),
                 Duration::ZERO,
             ),
             // Whoever hangs does not hear that it is to end.
             Target::K3s => {
-                let times = ProbeTimes::of(
-                    probe.kind,
-                    probe.interval_milliseconds,
-                    probe.timeout_milliseconds,
-                );
+                let times = ProbeTimes::of(probe);
                 (
                     Duration::from_secs(times.period),
                     Duration::from_secs(times.timeout),
-                    Duration::from_secs(grace_seconds(environment, &component.stop)),
+                    times.failures,
+                    Duration::from_secs(times.grace),
                 )
             }
         };
-        let failures = probe.failures.max(1);
         Some(Self {
             earliest: timeout * failures + interval * (failures - 1),
             latest: (timeout + interval) * failures + grace,

@@ -9,6 +9,7 @@ use serde_json::Value;
 use shop_token::{Issuer, Role, SigningKey};
 use uuid::Uuid;
 
+use crate::causes::innermost;
 use crate::environment::Environment;
 use crate::render::SecretSet;
 
@@ -281,13 +282,4 @@ impl Answer {
         }
         summary
     }
-}
-
-/// What failed first: "connection refused" instead of "error sending request".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }

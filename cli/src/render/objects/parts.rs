@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::super::RenderedInstance;
 use super::super::secret::KNOWN;
 use super::files::PodFilesOf;
-use crate::catalogue::{Component, ProbeKind, SecretBond, StopSpec};
+use crate::catalogue::{Component, ProbeKind, ProbeSpec, StopSpec};
 use crate::environment::{ComponentSettings, Environment};
 
 /// The user that every process runs as. It is nobody's on a host, and images need not know it.
@@ -20,26 +20,38 @@ const COMMAND_PERIOD: u64 = 5;
 /// that only has to go is given far more ([`grace_seconds`]).
 const HANGING: u64 = 5;
 
-/// How often a pod is asked whether it lives, and how long it may take to answer: whole seconds, as Kubernetes counts.
+/// How many answers a command may owe until its pod counts as dead: so long apart, each of them counts for more.
+const COMMAND_FAILURES: u32 = 3;
+
+/// How often a pod is asked whether it lives, how long it may take to answer, and how often it may not: whole seconds, as
+/// Kubernetes counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeTimes {
     /// Seconds between two probes.
     pub period: u64,
     /// Seconds until one has failed.
     pub timeout: u64,
+    /// How many in a row have to fail.
+    pub failures: u32,
+    /// Seconds that it has to end once it counts as dead.
+    pub grace: u64,
 }
 
 impl ProbeTimes {
-    /// Of a probe of this kind that is made every `interval` milliseconds elsewhere, and may take `timeout`.
-    pub fn of(kind: ProbeKind, interval: u64, timeout: u64) -> Self {
-        let least = match kind {
-            ProbeKind::Http | ProbeKind::Tcp => 1,
-            ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec => COMMAND_PERIOD,
+    /// Of a probe that its component declares.
+    pub fn of(probe: &ProbeSpec) -> Self {
+        let (least, most_failures) = match probe.kind {
+            ProbeKind::Http | ProbeKind::Tcp => (1, u32::MAX),
+            ProbeKind::Redis | ProbeKind::Postgres | ProbeKind::Exec => {
+                (COMMAND_PERIOD, COMMAND_FAILURES)
+            }
         };
         let seconds = |milliseconds: u64| milliseconds.div_ceil(1000).max(least);
         Self {
-            period: seconds(interval),
-            timeout: seconds(timeout),
+            period: seconds(probe.interval_milliseconds),
+            timeout: seconds(probe.timeout_milliseconds),
+            failures: probe.failures.clamp(1, most_failures),
+            grace: HANGING,
         }
     }
 }
@@ -199,7 +211,7 @@ fn variables(component: &Component, instance: &RenderedInstance) -> Vec<Json> {
     let known = component
         .secrets
         .iter()
-        .find(|secret| matches!(secret.bound_to, Some(SecretBond::Data(_))));
+        .find(|secret| secret.is_known_by_data());
     variables.extend(known.map(|secret| {
         let key = format!("{}{KNOWN}", secret.name);
         json!({
@@ -229,11 +241,12 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
     let (Some(spec), Some(probe)) = (&component.probe, &instance.probe) else {
         return (Json::Null, Json::Null, Json::Null);
     };
-    let ProbeTimes { period, timeout } = ProbeTimes::of(
-        probe.kind,
-        probe.interval_milliseconds,
-        probe.timeout_milliseconds,
-    );
+    let ProbeTimes {
+        period,
+        timeout,
+        failures,
+        grace,
+    } = ProbeTimes::of(spec);
     let mut ready = json!({
         "periodSeconds": period,
         "timeoutSeconds": timeout,
@@ -242,8 +255,7 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
     let mut alive = json!({
         "periodSeconds": period,
         "timeoutSeconds": timeout,
-        "failureThreshold": probe.failures,
-        "terminationGracePeriodSeconds": HANGING,
+        "failureThreshold": failures,
     });
     if let Some(port) = &spec.port {
         match probe.kind {
@@ -264,8 +276,6 @@ fn probes(component: &Component, instance: &RenderedInstance) -> (Json, Json, Js
     let mut started = alive.clone();
     started["periodSeconds"] = json!(1);
     started["failureThreshold"] = json!(probe.start_seconds);
-    if let Some(fields) = started.as_object_mut() {
-        fields.remove("terminationGracePeriodSeconds");
-    }
+    alive["terminationGracePeriodSeconds"] = json!(grace);
     (started, ready, alive)
 }

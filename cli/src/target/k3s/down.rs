@@ -3,42 +3,23 @@
 use serde_json::Value;
 
 use super::K3sError;
-use crate::cluster::{Cluster, ClusterError, ObjectKey, Reach, all_of, remove, text, unwanted};
+use super::secrets::rewrite;
+use crate::cluster::{Cluster, ObjectKey, Reach, all_of, remove, text, unwanted};
 use crate::event::Observer;
 use crate::render::KNOWN;
 
-/// How often changing a Secret is tried when others change it meanwhile.
-const TRIES: u32 = 5;
-
-/// Takes the words on what data know out of a Secret, again if somebody else changed it meanwhile.
-async fn unmark(cluster: &Cluster, secret: &Value) -> Result<(), K3sError> {
-    let Some(key) = ObjectKey::of(secret) else {
-        return Ok(());
-    };
-    for _ in 0..TRIES {
-        let found = cluster.get(&key).await?;
-        let Some(unmarked) = found.as_ref().and_then(without_marks) else {
-            return Ok(());
-        };
-        if cluster.replace(&unmarked).await? {
-            return Ok(());
-        }
-    }
-    let reason = "others change it all the time".to_owned();
-    let name = key.name;
-    Err(ClusterError::UnusableSecret { name, reason }.into())
+/// Whether an object is a Secret with words on what data know.
+fn is_marked(object: &Value) -> bool {
+    let data = object.get("data").and_then(Value::as_object);
+    text(object, "/kind") == Some("Secret")
+        && data.is_some_and(|data| data.keys().any(|name| name.ends_with(KNOWN)))
 }
 
-/// A Secret without its words on what data know; none if it has no such word.
-fn without_marks(object: &Value) -> Option<Value> {
-    if text(object, "/kind") != Some("Secret") {
-        return None;
+/// Takes these words out of it.
+fn unmark(secret: &mut Value) {
+    if let Some(data) = secret.get_mut("data").and_then(Value::as_object_mut) {
+        data.retain(|name, _| !name.ends_with(KNOWN));
     }
-    let mut object = object.clone();
-    let data = object.get_mut("data")?.as_object_mut()?;
-    let before = data.len();
-    data.retain(|name, _| !name.ends_with(KNOWN));
-    (data.len() < before).then_some(object)
 }
 
 /// What would be removed.
@@ -88,10 +69,12 @@ impl Removal {
     ) -> Result<(), K3sError> {
         if self.reach == Reach::Everything {
             // Claims go before Secrets. Whoever is killed in between leaves none that tell of data which are gone.
-            for secret in self.objects() {
-                if without_marks(secret).is_some() {
-                    unmark(cluster, secret).await?;
-                }
+            let marked = self
+                .objects()
+                .into_iter()
+                .filter(|object| is_marked(object));
+            for key in marked.filter_map(ObjectKey::of) {
+                rewrite(cluster, &key, unmark).await?;
             }
         }
         remove(cluster, &self.objects(), observer).await?;
@@ -112,11 +95,12 @@ mod tests {
         let marked =
             secret(json!({"postgres-superuser": "eA==", "postgres-superuser.known": "eQ=="}));
         let plain = secret(json!({"postgres-superuser": "eA=="}));
-        assert_eq!(without_marks(&marked), Some(plain.clone()));
-        assert_eq!(without_marks(&plain), None);
-        assert_eq!(
-            without_marks(&json!({"kind": "ConfigMap", "data": {"a.known": "b"}})),
-            None
-        );
+        assert!(is_marked(&marked) && !is_marked(&plain));
+        assert!(!is_marked(
+            &json!({"kind": "ConfigMap", "data": {"a.known": "b"}})
+        ));
+        let mut unmarked = marked;
+        unmark(&mut unmarked);
+        assert_eq!(unmarked, plain);
     }
 }

@@ -68,10 +68,7 @@ pub struct Machine {
 impl Machine {
     /// A machine of an environment, if it has commands for this.
     pub fn of(environment: &Environment, name: &str, taken: Taken) -> Option<Self> {
-        let (_, host) = environment
-            .hosts
-            .iter()
-            .find(|(known, _)| known.as_str() == name)?;
+        let host = environment.hosts.get(name)?;
         let faults = host.faults.clone()?;
         let (take, give) = commands(&faults, taken);
         if take.is_empty() || give.is_empty() {

@@ -13,13 +13,15 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::{K3sError, Wanting, kubeconfig};
-use crate::bootstrap::host_specs;
+use crate::bootstrap::{Given, host_specs, wanted_cluster};
 use crate::cluster::{Cluster, ClusterError, Passage};
-use crate::environment::{Environment, HostRole};
+use crate::environment::Environment;
 use crate::host::{Connection, HostError, HostSpec, NoPassword, SshFolder, SshHost};
 
 /// How long the API server may take to take a connection before another way to it is tried.
 const DIRECT: Duration = Duration::from_secs(2);
+/// How long a cluster may take to answer before it counts as one that does not: then the hosts are looked after first.
+const ANSWER: Duration = Duration::from_secs(6);
 /// How often it is seen to that the connection of a passage stands.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -126,7 +128,7 @@ impl Wanting<'_> {
     }
 
     /// The same for whoever can do without the cluster: none if it does not answer soon.
-    pub(super) async fn connect_soon(&self, patience: Duration) -> Option<Cluster> {
+    pub(super) async fn running_cluster(&self) -> Option<Cluster> {
         let path = kubeconfig(self.folder.state_dir());
         if !path.exists() {
             return None;
@@ -135,9 +137,9 @@ impl Wanting<'_> {
         let through = self.way(&path).await.ok()?;
         // Through it each answer takes as long as it takes.
         let patience = if through.is_some() {
-            patience * 4
+            ANSWER * 4
         } else {
-            patience
+            ANSWER
         };
         let connecting = Cluster::connect_through(&path, through);
         timeout(patience, connecting).await.ok()?.ok()
@@ -181,15 +183,9 @@ async fn gets_through(address: (&str, u16)) -> bool {
 
 /// How the server that the kubeconfig leads to is reached, if that is over ssh. It needs no root for this.
 fn first_server(environment: &Environment, specs: Vec<HostSpec>) -> Option<HostSpec> {
-    let is_server = |spec: &HostSpec| {
-        environment
-            .hosts
-            .iter()
-            .any(|(name, host)| name.as_str() == spec.name && host.role == HostRole::Server)
-    };
-    let mut servers: Vec<HostSpec> = specs.into_iter().filter(is_server).collect();
-    servers.sort_by(|left, right| left.name.cmp(&right.name));
-    let first = servers.into_iter().next()?;
+    let cluster = wanted_cluster(environment, Given::default(), |_| String::new());
+    let name = &cluster.first_server()?.name;
+    let first = specs.into_iter().find(|spec| spec.name == *name)?;
     (first.connection == Connection::Ssh).then_some(HostSpec {
         without_sudo: true,
         ..first

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::K3sError;
 use super::rotation::{self, Move, Phase};
-use crate::catalogue::{Catalogue, Component, SecretBond, SecretKind, SecretSpec};
+use crate::catalogue::{Catalogue, Component, SecretKind, SecretSpec};
 use crate::cluster::{
     Cluster, ClusterError, ENVIRONMENT, MANAGED_BY, MANAGER, ObjectKey, label, text,
 };
@@ -101,7 +101,7 @@ pub async fn load(
         };
         let kept = kept.remove(name);
         let other = kept.as_ref().and_then(|held| held.other.clone());
-        if is_known_by_data(spec) && !kept.as_ref().is_some_and(|held| held.known) {
+        if spec.is_known_by_data() && !kept.as_ref().is_some_and(|held| held.known) {
             secrets.unnoted.push(name.to_owned());
         }
         if let Some(held) = &kept {
@@ -139,10 +139,6 @@ pub async fn load(
     Ok(secrets)
 }
 
-fn is_known_by_data(spec: &SecretSpec) -> bool {
-    matches!(spec.bound_to, Some(SecretBond::Data(_)))
-}
-
 /// Refuses to think up another secret in place of one that data know: they would refuse it without a hint.
 async fn refuse_lost(
     cluster: &Cluster,
@@ -150,7 +146,7 @@ async fn refuse_lost(
     component: &Component,
     spec: &SecretSpec,
 ) -> Result<(), K3sError> {
-    let by_data = is_known_by_data(spec);
+    let by_data = spec.is_known_by_data();
     if !by_data && !spec.shared_by_peers {
         return Ok(());
     }
@@ -244,11 +240,7 @@ async fn add(
             return Ok(());
         }
     }
-    Err(ClusterError::UnusableSecret {
-        name: home.to_owned(),
-        reason: "others change it all the time".to_owned(),
-    }
-    .into())
+    Err(unusable(&key, "others change it all the time").into())
 }
 
 /// Changes the Secret that holds some secrets, all of them at once. `deeds` says what is done with each, and has the new
@@ -259,7 +251,7 @@ pub(super) async fn change(
     home: &str,
     deeds: &[(String, Move, Option<String>)],
 ) -> Result<(), K3sError> {
-    rewrite(cluster, namespace, home, |object| {
+    must_rewrite(cluster, &key_of(namespace, home), |object| {
         let now = OffsetDateTime::now_utc();
         for (name, deed, fresh) in deeds {
             let fresh = fresh.as_ref().map(|value| STANDARD.encode(value));
@@ -281,7 +273,7 @@ pub(super) async fn note_known(
             continue;
         };
         let since = STANDARD.encode(rotation::written(OffsetDateTime::now_utc()));
-        rewrite(cluster, namespace, home, |object| {
+        must_rewrite(cluster, &key_of(namespace, home), |object| {
             object["data"][format!("{name}{KNOWN}")] = since.clone().into();
         })
         .await?;
@@ -289,29 +281,41 @@ pub(super) async fn note_known(
     Ok(())
 }
 
-/// Changes a Secret that is there, again if somebody else changed it meanwhile.
-async fn rewrite(
+/// Changes a Secret that has to be there.
+async fn must_rewrite(
     cluster: &Cluster,
-    namespace: &str,
-    home: &str,
+    key: &ObjectKey,
     edit: impl Fn(&mut Value),
 ) -> Result<(), K3sError> {
-    let key = key_of(namespace, home);
-    let unusable = |reason: &str| ClusterError::UnusableSecret {
-        name: home.to_owned(),
-        reason: reason.to_owned(),
-    };
+    if rewrite(cluster, key, edit).await? {
+        return Ok(());
+    }
+    Err(unusable(key, "it is gone").into())
+}
+
+/// Changes a Secret, again if somebody else changed it meanwhile. False: there is none.
+pub(super) async fn rewrite(
+    cluster: &Cluster,
+    key: &ObjectKey,
+    edit: impl Fn(&mut Value),
+) -> Result<bool, K3sError> {
     for _ in 0..TRIES {
-        let mut object = cluster
-            .get(&key)
-            .await?
-            .ok_or_else(|| unusable("it is gone"))?;
+        let Some(mut object) = cluster.get(key).await? else {
+            return Ok(false);
+        };
         edit(&mut object);
         if cluster.replace(&object).await? {
-            return Ok(());
+            return Ok(true);
         }
     }
-    Err(unusable("others change it all the time").into())
+    Err(unusable(key, "others change it all the time").into())
+}
+
+fn unusable(key: &ObjectKey, reason: &str) -> ClusterError {
+    ClusterError::UnusableSecret {
+        name: key.name.clone(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn key_of(namespace: &str, name: &str) -> ObjectKey {

@@ -102,11 +102,7 @@ pub async fn status(
 }
 
 fn is_named(node: &Value, environment: &Environment) -> bool {
-    let name = text(node, "/metadata/name");
-    environment
-        .hosts
-        .keys()
-        .any(|host| Some(host.as_str()) == name)
+    text(node, "/metadata/name").is_some_and(|name| environment.hosts.contains_key(name))
 }
 
 fn node_row(node: &Value) -> NodeRow {

@@ -25,11 +25,8 @@ use crate::host::SudoPasswords;
 use crate::interrupt::Interrupt;
 use crate::registry::{Access, RegistryError};
 use crate::render::{ClusterInput, SecretSet, render_objects};
-use crate::shop::{Shop, seed};
+use crate::shop::{Shop, ShopError, seed};
 use crate::target::local::LocalFolder;
-
-/// How long a cluster may take to answer before it counts as one that does not: then the hosts are looked after first.
-const ANSWER: Duration = Duration::from_secs(6);
 
 /// A k3s that was started again says for a moment of pods that ran on that they are not ready.
 const TOLD_ANEW: Duration = Duration::from_secs(5);
@@ -219,11 +216,6 @@ impl Wanting<'_> {
             }
             .await,
         )
-    }
-
-    /// The cluster, if there is one that answers.
-    async fn running_cluster(&self) -> Option<Cluster> {
-        self.connect_soon(ANSWER).await
     }
 
     async fn rendered(
@@ -431,9 +423,7 @@ impl Planned {
         note_known(cluster, NAMESPACE, &secrets).await?;
         let entrance = Entrance::find(cluster, environment).await?;
         let shop = Shop::behind(&entrance.host, entrance.address, &secrets.set);
-        if self.seed(environment, &shop, upping).await? {
-            changed = true;
-        }
+        changed |= self.seed(environment, &shop, upping).await?;
         if self.plan.has_work() {
             // One that was ready may have become so again since, as whatever it needs was made anew.
             objects.wait(&doing, upping.observer).await?;
@@ -450,51 +440,67 @@ impl Planned {
         upping: &Upping<'_>,
     ) -> Result<bool, K3sError> {
         let observer = upping.observer;
-        let failed = |error: crate::shop::ShopError| K3sError::Seed {
-            reason: error.to_string(),
-        };
-        let settle = "wait until the shop answers";
-        let deadline = Instant::now() + SETTLING;
-        let mut waits = false;
-        let missing = loop {
-            match seed::missing(shop, &environment.seed).await {
-                // Services notice a moment after it was ready again that their database was away.
-                Err(error) if error.is_passing() && Instant::now() < deadline => {
-                    if !std::mem::replace(&mut waits, true) {
-                        observer.started(settle);
-                    }
-                    observer.waiting(settle, error.to_string());
-                }
-                Err(error) => {
-                    if waits {
-                        observer.failed(settle, error.to_string());
-                    }
-                    return Err(failed(error));
-                }
-                Ok(missing) => break missing,
-            }
-            tokio::select! {
-                () = tokio::time::sleep(ASK_AGAIN) => {}
-                () = upping.interrupt.pressed() => {
-                    observer.failed(settle, "stopped by Ctrl-C");
-                    return Err(ClusterError::Interrupted.into());
-                }
-            }
-        };
-        if waits {
-            observer.done(settle, false);
-        }
+        let missing = missing(environment, shop, upping).await?;
         if missing.is_empty() {
             return Ok(false);
         }
         let step = "seed the catalogue";
         observer.started(step);
-        let made = seed::make(shop, &environment.seed).await.map_err(failed);
+        let made = seed::make(shop, &environment.seed)
+            .await
+            .map_err(|error| unseeded(&error));
         match &made {
             Ok(_) => observer.done(step, true),
             Err(error) => observer.failed(step, error.to_string()),
         }
         made.map(|made| made > 0)
+    }
+}
+
+/// The products that are not there, as soon as the shop answers.
+async fn missing(
+    environment: &Environment,
+    shop: &Shop,
+    upping: &Upping<'_>,
+) -> Result<Vec<String>, K3sError> {
+    let observer = upping.observer;
+    let settle = "wait until the shop answers";
+    let deadline = Instant::now() + SETTLING;
+    let mut waits = false;
+    let missing = loop {
+        match seed::missing(shop, &environment.seed).await {
+            // Services notice a moment after it was ready again that their database was away.
+            Err(error) if error.is_passing() && Instant::now() < deadline => {
+                if !std::mem::replace(&mut waits, true) {
+                    observer.started(settle);
+                }
+                observer.waiting(settle, error.to_string());
+            }
+            Err(error) => {
+                if waits {
+                    observer.failed(settle, error.to_string());
+                }
+                return Err(unseeded(&error));
+            }
+            Ok(missing) => break missing,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(ASK_AGAIN) => {}
+            () = upping.interrupt.pressed() => {
+                observer.failed(settle, "stopped by Ctrl-C");
+                return Err(ClusterError::Interrupted.into());
+            }
+        }
+    };
+    if waits {
+        observer.done(settle, false);
+    }
+    Ok(missing)
+}
+
+fn unseeded(error: &ShopError) -> K3sError {
+    K3sError::Seed {
+        reason: error.to_string(),
     }
 }
 
