@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
 use serde_json::Value as Json;
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +18,8 @@ const ZSTANDARD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The same of a frame that readers pass over, as some programs put before the others; its first byte is 0x50 to 0x5f
 /// (RFC 8878, 3.1.2).
 const SKIPPED: [u8; 3] = [0x2a, 0x4d, 0x18];
+/// What a file begins with that gzip compressed (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// What `zstd --ultra --long=31` needs at most.
 const LARGEST_WINDOW: u32 = 31;
 
@@ -38,7 +41,7 @@ pub fn find_archive(path: &Path) -> Result<WantedArchive, BootstrapError> {
 /// The images in an archive, as `NAME@DIGEST`, or as `NAME` where it does not tell their digests, as what an old
 /// `docker save` made; none if it is no archive of images.
 fn archived_images(path: &Path) -> Option<Vec<String>> {
-    if is_compressed(path).ok()? {
+    if compression(path).ok()?.is_some() {
         return images_among(tar::Archive::new(opened(path).ok()?).entries().ok()?);
     }
     // What is between the two files that tell is long, and passed over.
@@ -92,25 +95,42 @@ fn full_name(name: &str) -> String {
     }
 }
 
-/// The content of an archive, whether it is compressed with Zstandard or not at all.
+/// How an archive may be compressed to be looked into.
+#[derive(Clone, Copy)]
+enum Compression {
+    Zstandard,
+    Gzip,
+}
+
+/// The content of an archive, however it is compressed.
 fn opened(path: &Path) -> io::Result<Box<dyn Read>> {
     let file = BufReader::with_capacity(1 << 18, File::open(path)?);
-    Ok(if is_compressed(path)? {
-        let mut decoder = zstd::Decoder::with_buffer(file)?;
-        decoder.window_log_max(LARGEST_WINDOW)?;
-        Box::new(decoder)
-    } else {
-        Box::new(file)
+    Ok(match compression(path)? {
+        Some(Compression::Zstandard) => {
+            let mut decoder = zstd::Decoder::with_buffer(file)?;
+            decoder.window_log_max(LARGEST_WINDOW)?;
+            Box::new(decoder)
+        }
+        Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(file)),
+        None => Box::new(file),
     })
 }
 
-fn is_compressed(path: &Path) -> io::Result<bool> {
+fn compression(path: &Path) -> io::Result<Option<Compression>> {
     let mut begins = [0; ZSTANDARD.len()];
     match File::open(path)?.read_exact(&mut begins) {
-        Ok(()) => Ok(begins == ZSTANDARD || (begins[0] & 0xf0 == 0x50 && begins[1..] == SKIPPED)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-        Err(error) => Err(error),
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
     }
+    let is_zstandard = begins == ZSTANDARD || (begins[0] & 0xf0 == 0x50 && begins[1..] == SKIPPED);
+    Ok(if is_zstandard {
+        Some(Compression::Zstandard)
+    } else if begins.starts_with(&GZIP) {
+        Some(Compression::Gzip)
+    } else {
+        None
+    })
 }
 
 fn name_of(entry: &tar::Entry<'_, impl Read>) -> io::Result<String> {
@@ -121,12 +141,10 @@ fn name_of(entry: &tar::Entry<'_, impl Read>) -> io::Result<String> {
 
 /// What is wrong with an archive, if anything is. A host would take it, and its pods would wait for their image.
 ///
-/// One that is compressed otherwise than with Zstandard is not looked into.
+/// One that is compressed otherwise than with Zstandard or gzip is not looked into.
 pub(super) fn damage(path: &Path) -> Option<String> {
-    if path
-        .extension()
-        .is_none_or(|extension| extension != "tar" && extension != "zst")
-    {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if !matches!(extension, Some("tar" | "zst" | "gz" | "tgz")) {
         return None;
     }
     match look_into(path) {
@@ -185,6 +203,10 @@ fn digest_of(content: &mut impl Read) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use flate2::write::GzEncoder;
+
     use super::*;
 
     const BLOB: &[u8] = b"a layer";
@@ -259,6 +281,15 @@ mod tests {
         .unwrap();
         assert_eq!(archived_images(&packed).unwrap(), named);
         assert!(damage(&packed).unwrap().contains("does not hold it"));
+        let packed = folder.path().join("images.tgz");
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&fs::read(&path).unwrap()).unwrap();
+        let whole = encoder.finish().unwrap();
+        fs::write(&packed, &whole).unwrap();
+        assert_eq!(archived_images(&packed).unwrap(), named);
+        assert!(damage(&packed).unwrap().contains("does not hold it"));
+        fs::write(&packed, &whole[..whole.len() / 2]).unwrap();
+        assert!(damage(&packed).unwrap().contains("cut short"));
 
         let path = archive(folder.path(), &[("manifest.json", saved)]);
         let all = [

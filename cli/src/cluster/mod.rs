@@ -4,13 +4,13 @@
 //! |---|---|
 //! | `connect`, `kinds`, `error` | the API server: requests with a deadline, and what it answers |
 //! | `object`, `stage` | objects as JSON: what they are known by, and in which order they are made |
-//! | `observe`, `changes`, `diff`, `mask` | what there is, held against what is wanted, field by field |
+//! | `observe`, `changes`, `diff` | what there is, held against what is wanted, field by field |
 //! | `conflict` | who else set a field |
 //! | `prune` | which objects nobody wants any more |
 //! | `apply` | server-side apply in stages, replacement, deletion |
-//! | `ready`, `wait`, `explain`, `heal` | readiness by kind, waiting for it, and what to say and do when it does not come |
+//! | `scaling` | which objects somebody else scales |
+//! | `ready`, `wait`, `explain` | readiness by kind, waiting for it, and what to say and do when it does not come |
 //! | `lease` | one run at a time |
-//! | `secrets` | secrets that the cluster keeps |
 //! | `pods`, `pod_watch` | pods and what they write; pods as they change |
 //!
 //! Everything that is decided here is decided by pure functions of objects. Not here: what is wanted (`render`), hosts

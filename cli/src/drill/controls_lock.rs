@@ -282,10 +282,7 @@ async fn drill(wrong: Wrong) -> Vec<Check> {
             lock_micros: u64::try_from(LOCK.as_micros()).unwrap(),
         }),
     }));
-    let login = url.trim_start_matches("redis://");
-    let (user, rest) = login.split_once(':').unwrap();
-    let (password, server) = rest.split_once('@').unwrap();
-    let access = RedisAccess::at(server.trim_end_matches('/').to_owned(), user, password);
+    let access = RedisAccess::at(&url);
     let recorder = Recorder::new(Shop::at(address), Arc::clone(&journal), Arc::clone(&stage));
     let provocation = Provocation {
         recorder: Arc::clone(&recorder),

@@ -326,7 +326,12 @@ fn limits(scenario: DrillScenario, limits: &DrillObjectives, restart: &Restart) 
     let service_gap = at_most(Figure::OrderGap, micros(limits.service_order_gap));
     let no_failed_order = at_most(Figure::FailedOrders, 0);
     match scenario {
-        S::RedisMaster | S::RedisMasterDelete => vec![writable, no_failed_order, redis_gap],
+        S::RedisMaster => vec![writable, no_failed_order, redis_gap],
+        // It ends when its pod is told to, and not before its replicas have what it has.
+        S::RedisMasterDelete => {
+            let limit = writable.limit.saturating_add(restart.pod);
+            vec![Objective { limit, ..writable }, no_failed_order, redis_gap]
+        }
         S::RedisMasterHang
         | S::RedisReplica
         | S::RedisReplicaHang

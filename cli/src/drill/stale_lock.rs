@@ -25,10 +25,10 @@ const BURST: usize = 24;
 const ANNOUNCE: usize = 16;
 /// How long a lock is waited for in a burst.
 const UNTIL_LOCKED: Duration = Duration::from_millis(250);
-/// Whoever is well has released by then.
-const SETTLED: Duration = Duration::from_millis(300);
+/// Whoever is well has released by then, on a busy machine as well.
+const SETTLED: Duration = Duration::from_secs(1);
 /// How long all of it takes, apart from the lock's own time.
-const BESIDES: Duration = Duration::from_secs(3);
+const BESIDES: Duration = Duration::from_millis(3_500);
 /// How long before the holder would be replaced it goes on, whatever was seen.
 const RESERVE: Duration = Duration::from_millis(1_500);
 /// How long the new holder's lock is looked at after the old holder went on: longer while no release was counted.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
-    RedisError, Value, cmd,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    RedisConnectionInfo, RedisError, Value, cmd,
 };
 
 use crate::environment::Environment;
@@ -121,11 +121,16 @@ impl RedisAccess {
     /// The component of the servers and of the Sentinels, and the port that each is reached at.
     pub const COMPONENTS: [(&str, &str); 2] = [(SERVERS.0, SERVERS.1), (SENTINELS.0, SENTINELS.1)];
 
-    /// One server without Sentinels.
+    /// One server without Sentinels, as `redis://USER:PASSWORD@HOST:PORT/`.
     #[cfg(test)]
-    pub(crate) fn at(server: String, user: &str, password: &str) -> Self {
+    pub(crate) fn at(url: &str) -> Self {
+        let login = url
+            .trim_start_matches("redis://")
+            .split_once('@')
+            .and_then(|(login, server)| Some((login.split_once(':')?, server)));
+        let ((user, password), server) = login.unwrap_or_else(|| panic!("no login in {url}"));
         Self {
-            servers: vec![server],
+            servers: vec![server.trim_end_matches('/').to_owned()],
             sentinels: Vec::new(),
             ways: BTreeMap::new(),
             patience: PATIENCE,
@@ -279,7 +284,8 @@ impl RedisAccess {
             .ok()
     }
 
-    /// Asks over the kept connection, or a new one. What fails is asked anew next time.
+    /// Asks over the kept connection, or a new one. What fails is asked anew next time; who refuses has been reached, and
+    /// the way to him is kept: through a tunnel it takes longer to make one than Redis takes to fail over.
     async fn ask(
         &self,
         kept: &mut KeptConnection,
@@ -297,14 +303,19 @@ impl RedisAccess {
                     open(at, user, password, self.patience).await?
                 }
             };
-            let answer: Value = question.query_async(&mut connection).await?;
+            let answer = question.query_async::<Value>(&mut connection).await;
             Ok::<_, RedisError>((answer, connection))
         };
         let (answer, connection) = tokio::time::timeout(self.patience, asked)
             .await
-            .map_err(|_| RedisError::from((redis::ErrorKind::Io, "no answer in time")))??;
-        kept.0 = Some((address.to_owned(), connection));
-        Ok(answer)
+            .map_err(|_| RedisError::from((ErrorKind::Io, "no answer in time")))??;
+        let answered = answer.as_ref().err().is_none_or(|error| {
+            matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+        });
+        if answered {
+            kept.0 = Some((address.to_owned(), connection));
+        }
+        answer
     }
 }
 
@@ -318,7 +329,7 @@ async fn open(
         .rsplit_once(':')
         .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
         .ok_or_else(|| {
-            let kind = redis::ErrorKind::InvalidClientConfig;
+            let kind = ErrorKind::InvalidClientConfig;
             RedisError::from((kind, "an address must be host:port", address.to_owned()))
         })?;
     let mut login = RedisConnectionInfo::default()
@@ -336,4 +347,31 @@ async fn open(
     Client::open(info)?
         .get_multiplexed_async_connection_with_config(&config)
         .await
+}
+
+#[cfg(test)]
+mod tests {
+    use shop_testkit::{Redis, RedisUser};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_refuses_a_write_is_asked_again_over_the_same_connection() {
+        let redis = Redis::start();
+        let access = RedisAccess::at(&redis.url(RedisUser::Order));
+        let server = access.servers()[0].clone();
+        let wants_replicas = |number: &str| {
+            let set = ["CONFIG", "SET", "min-replicas-to-write", number];
+            redis.command(&set).unwrap();
+        };
+        let mut kept = KeptConnection::default();
+        wants_replicas("1");
+        assert!(!access.takes_write(&server, &mut kept).await);
+        assert!(kept.0.is_some());
+        wants_replicas("0");
+        assert!(access.takes_write(&server, &mut kept).await);
+        drop(redis);
+        assert!(!access.takes_write(&server, &mut kept).await);
+        assert!(kept.0.is_none());
+    }
 }
