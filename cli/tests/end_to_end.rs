@@ -26,10 +26,6 @@ fn lacks() -> Option<String> {
     {
         return Some("there is no k3s in the cache, and SHOPCTL_K3S_BINARY names none".to_owned());
     }
-    let lab = cache.join("lab");
-    if !lab.join("images/traefik.stamp").is_file() || !lab.join("images/redis.stamp").is_file() {
-        return Some("the lab's images are not made yet: lab/images".to_owned());
-    }
     None
 }
 
@@ -55,10 +51,15 @@ fn bare_hosts_become_a_proved_shop_and_are_as_before_after_it() {
         .env_remove("SHOPCTL_E2E_LAB")
         .output()
         .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    // A program that it needs, and that nobody here has.
+    if output.status.code() == Some(3) {
+        skipped::say_skipped(&said);
+        return;
+    }
     assert!(
         output.status.success(),
-        "{}{}",
+        "{}{said}",
         String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
     );
 }

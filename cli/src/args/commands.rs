@@ -114,6 +114,9 @@ pub struct DownArgs {
     /// Also remove k3s from its hosts, with all data and secrets: asks first
     #[arg(long)]
     pub cluster: bool,
+    /// The environment's name once more, to delete the data of one whose file says `protected: true`
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub i_mean: Option<String>,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,

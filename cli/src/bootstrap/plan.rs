@@ -107,7 +107,7 @@ impl HostAction {
 /// The order of what is done on hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostWave {
-    /// Files: all hosts side by side, and no server waits for those of an agent.
+    /// Files: all hosts side by side.
     Prepare,
     /// Processes: servers one by one, then agents side by side.
     Start,

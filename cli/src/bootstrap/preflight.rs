@@ -341,6 +341,7 @@ fn between(cluster: &WantedCluster, facts: &BTreeMap<&str, &HostFacts>, problems
             "give one of `hosts` the `role: server`",
         );
     }
+    begins_another(cluster, facts, problems);
     let mut machines = BTreeMap::<&str, Vec<&str>>::new();
     for (name, facts) in facts {
         if !facts.machine.is_empty() {
@@ -364,6 +365,34 @@ fn between(cluster: &WantedCluster, facts: &BTreeMap<&str, &HostFacts>, problems
                 "give the host another name, or stop the other machine first",
             );
         }
+    }
+}
+
+/// The first server begins a cluster if it has none. Where another one has, there would be two.
+fn begins_another(
+    cluster: &WantedCluster,
+    facts: &BTreeMap<&str, &HostFacts>,
+    problems: &mut Problems,
+) {
+    let has_begun = |host: &&WantedHost| {
+        host.role == Role::Server
+            && facts
+                .get(host.name.as_str())
+                .is_some_and(|facts| facts.server_token.is_some())
+    };
+    let Some(first) = cluster.first_server() else {
+        return;
+    };
+    let is_known = facts.contains_key(first.name.as_str());
+    if let Some(other) = cluster.hosts.iter().find(has_begun)
+        && is_known
+        && !has_begun(&first)
+    {
+        problems.add(
+            Some(&first.name),
+            format!("it would begin another cluster than the one that {} has: the first server is the first by its name", other.name),
+            format!("give it a name that comes after {}; or, if that cluster is to go, `shopctl down --cluster` first", other.name),
+        );
     }
 }
 

@@ -1,11 +1,11 @@
-//! Carries out what hosts need: servers are started one by one, while agents are prepared; everything else is side by side.
+//! Carries out what hosts need: servers one by one, everything else side by side.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 
 use super::BootstrapError;
 use super::config::{node_config, sha256};
@@ -51,18 +51,10 @@ impl HostWork<'_> {
                 .filter(|step| role.is_none() || self.role_of(step) == role)
                 .collect::<Vec<_>>()
         };
-        let (agents, others): (Vec<_>, Vec<_>) = of(HostWave::Prepare, None)
-            .into_iter()
-            .partition(|step| self.role_of(step) == Some(Role::Agent));
-        let servers = async {
-            self.side_by_side(&others).await?;
-            for step in of(HostWave::Start, Some(Role::Server)) {
-                self.carry_out_step(step).await?;
-            }
-            Ok(())
-        };
-        let (servers, agents) = join(servers, self.side_by_side(&agents)).await;
-        servers.and(agents)?;
+        self.side_by_side(&of(HostWave::Prepare, None)).await?;
+        for step in of(HostWave::Start, Some(Role::Server)) {
+            self.carry_out_step(step).await?;
+        }
         self.side_by_side(&of(HostWave::Start, Some(Role::Agent)))
             .await?;
         for step in of(HostWave::Settle, None) {

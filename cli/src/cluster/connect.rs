@@ -153,6 +153,11 @@ impl Cluster {
         &self.server
     }
 
+    /// The host in that address.
+    pub fn server_host(&self) -> Option<String> {
+        host_in(&self.server.parse().ok()?)
+    }
+
     /// The client itself, for what is no request of an object: logs and ports of pods.
     pub fn client(&self) -> Client {
         self.client.clone()

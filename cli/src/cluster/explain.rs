@@ -83,6 +83,13 @@ impl Late {
                 "correct the image in the environment file, or bring it to the nodes, and run `shopctl up`: it replaces what hangs"
                     .to_owned(),
             );
+        } else if says("volume node affinity") {
+            hints.push(
+                "its volume is on a node that is away: bring that host back. If it is gone for good, `kubectl delete node` it, then \
+                 `kubectl -n ecommerce delete pvc` the pod's claim and delete the pod: Redis and Sentinel copy what they had from the \
+                 others; what Postgres had comes from a backup"
+                    .to_owned(),
+            );
         } else if says("Insufficient") || says("Unschedulable") {
             hints.push(
                 "no node has room for it: lower its requests or replicas, or add a node".to_owned(),

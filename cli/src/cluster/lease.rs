@@ -20,10 +20,15 @@ use crate::supervisor::ProcessIdentity;
 
 /// Where leases are: in a namespace that is always there and that no shop is removed with.
 const NAMESPACE: &str = "kube-system";
-/// How long one holds without being renewed.
-const DURATION: Duration = Duration::from_secs(15);
+/// How long one holds without being renewed, for others.
+const DURATION: Duration = Duration::from_secs(45);
 const RENEW: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(500);
+/// How long it may go unrenewed until its holder stops, at the end of the next renewal at the latest, which is before others
+/// may take it. An API server that is started anew is away for a while.
+const LOST: Duration = Duration::from_secs(30);
+/// How long a renewal may take.
+const ANSWER: Duration = Duration::from_secs(8);
 /// Which process holds it, for those on its machine.
 const PROCESS: &str = "shopctl/process";
 
@@ -188,17 +193,25 @@ async fn keep(
             cluster.replace(&live).await?;
             Ok::<_, ClusterError>(Some(holder.clone()))
         };
-        let told = match outcome.await {
-            Ok(Some(kept)) if kept == holder => {
-                renewed = Instant::now();
+        let began = Instant::now();
+        let outcome = tokio::time::timeout(ANSWER, outcome).await;
+        let told = match outcome {
+            Ok(Ok(Some(kept))) if kept == holder => {
+                renewed = began;
                 None
             }
-            Ok(Some(other)) => Some(format!("{other} took over this cluster")),
-            Ok(None) => Some("the lease of this run was deleted".to_owned()),
-            Err(error) if renewed.elapsed() > DURATION * 2 => {
-                Some(format!("the lease of this run could not be kept ({error})"))
+            Ok(Ok(Some(other))) => Some(format!("{other} took over this cluster")),
+            Ok(Ok(None)) => Some("the lease of this run was deleted".to_owned()),
+            late if renewed.elapsed() > LOST => {
+                let reason = match late {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer in time".to_owned(),
+                };
+                Some(format!(
+                    "the lease of this run could not be kept ({reason})"
+                ))
             }
-            Err(_) => None,
+            _ => None,
         };
         if told.is_some() {
             lost.send_replace(told);

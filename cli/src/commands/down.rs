@@ -1,6 +1,6 @@
 //! Stops the shop, and deletes what it kept if that was asked for.
 
-use super::target::{local_failure, local_folder};
+use super::target::{is_meant, local_failure, local_folder};
 use super::{Context, k3s};
 use crate::args::DownArgs;
 use crate::environment::Target;
@@ -11,6 +11,9 @@ use crate::ui::{ExitCode, Failure};
 pub(super) fn run(args: &DownArgs, context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let environment = loaded.file.environment();
+    if args.purge || args.cluster {
+        is_meant(environment, args.i_mean.as_deref(), "purge")?;
+    }
     if environment.target == Target::K3s {
         return k3s::down(args, context, &loaded);
     }

@@ -279,6 +279,10 @@ fn expected(scenario: DrillScenario) -> Vec<Expected> {
     expected
 }
 
+/// How long a Redis that is told to end waits at most until its replicas have what it has, and takes no writes: the
+/// `shutdown-timeout` of its template.
+const REDIS_ENDS: Micros = 5_000_000;
+
 /// What a target takes before a component works again.
 struct Restart {
     /// Until whoever hangs is replaced.
@@ -329,7 +333,7 @@ fn limits(scenario: DrillScenario, limits: &DrillObjectives, restart: &Restart) 
         S::RedisMaster => vec![writable, no_failed_order, redis_gap],
         // It ends when its pod is told to, and not before its replicas have what it has.
         S::RedisMasterDelete => {
-            let limit = writable.limit.saturating_add(restart.pod);
+            let limit = writable.limit.saturating_add(REDIS_ENDS);
             vec![Objective { limit, ..writable }, no_failed_order, redis_gap]
         }
         S::RedisMasterHang

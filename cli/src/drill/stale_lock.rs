@@ -149,7 +149,8 @@ impl Provocation<'_> {
             self.until_locked(&master, &burst, &mut kept).await;
             stopped_at = Instant::now();
             holder.stop().await?;
-            sleep(SETTLED).await;
+            // Not so long that those of the one that hangs have run out as well.
+            sleep(SETTLED.min(self.lock_lifetime / 2)).await;
             seen.locks = self.caught(sale, &master, &burst, &mut kept).await;
             if !seen.locks.is_empty() {
                 break;

@@ -1,5 +1,7 @@
 //! How the shop is reached from outside.
 
+use core::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +65,11 @@ impl Ingress {
             tls,
             on_nodes: self.node_port.is_some(),
         }
+    }
+
+    /// Whether the shop is known by an address and not by a name.
+    pub fn is_by_address(&self) -> bool {
+        self.host.parse::<IpAddr>().is_ok()
     }
 
     /// Whether an ingress controller leads to the gateway.

@@ -1,7 +1,7 @@
 //! Requests to the shop through its front door.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::{Client, Method, StatusCode};
@@ -110,15 +110,20 @@ impl Shop {
         })
     }
 
-    /// A shop that answers to a name at an address.
+    /// A shop that answers to a name at an address. One that is known by an address itself is not looked up, so nothing
+    /// could lead its clients elsewhere: they are told where it is.
     pub fn behind(host: &str, address: SocketAddr, secrets: &SecretSet) -> Self {
+        let base = match host.parse::<IpAddr>() {
+            Ok(_) => format!("http://{address}"),
+            Err(_) => format!("http://{host}:{}", address.port()),
+        };
         Self {
             client: Client::builder()
                 .no_proxy()
                 .resolve(host, address)
                 .build()
                 .unwrap_or_default(),
-            base: format!("http://{host}:{}", address.port()),
+            base,
             key: secrets.get(SIGNING_KEY).map(|key| key.expose().to_owned()),
         }
     }
@@ -281,5 +286,18 @@ impl Answer {
             summary.push_str(detail);
         }
         summary
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shop_is_asked_where_it_is_by_whatever_it_is_known() {
+        let address = "127.0.0.1:4711".parse().unwrap();
+        let url = |host| Shop::behind(host, address, &SecretSet::default()).base;
+        assert_eq!(url("shop.example.com"), "http://shop.example.com:4711");
+        assert_eq!(url("192.0.2.7"), "http://127.0.0.1:4711");
     }
 }

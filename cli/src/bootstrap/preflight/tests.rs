@@ -105,6 +105,36 @@ fn all_problems_of_all_hosts_are_told_at_once() {
 }
 
 #[test]
+fn a_server_that_would_begin_another_cluster_is_refused() {
+    let mut cluster = cluster();
+    let second = WantedHost {
+        name: "server-2".to_owned(),
+        ..cluster.hosts[0].clone()
+    };
+    cluster.hosts.insert(1, second);
+    let begun = |names: &[&str]| {
+        let seen = ["server-1", "server-2", "agent-1"].map(|name| {
+            let mut facts = good(name);
+            if names.contains(&name) {
+                facts.server_token = Some("its digest".to_owned());
+            }
+            (name.to_owned(), Ok(facts))
+        });
+        preflight(&cluster, &seen.into(), &[])
+    };
+    for names in [&[][..], &["server-1"], &["server-1", "server-2"]] {
+        assert_eq!(begun(names), [], "{names:?}");
+    }
+    let problems = begun(&["server-2"]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let said = problems[0].to_string();
+    assert!(
+        said.starts_with("server-1: it would begin another cluster than the one that server-2 has"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_host_that_cannot_be_asked_is_a_problem_among_others() {
     let refused = HostError::Unreachable {
         host: "server-1".to_owned(),

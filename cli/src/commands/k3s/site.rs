@@ -136,7 +136,7 @@ impl Site {
     /// How k6 finds it.
     pub(super) fn way(&self) -> WayIn<'_> {
         WayIn {
-            url: &self.entrance.url,
+            url: &self.entrance.dialed,
             at: Some((&self.entrance.host, self.entrance.node)),
         }
     }

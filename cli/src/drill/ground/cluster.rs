@@ -491,6 +491,8 @@ impl Victim for MachineVictim {
                     self.is_broken = None;
                 }
                 outcome
+            } else if let Err(reason) = self.outages.can_see(&self.machine).await {
+                Err(reason)
             } else {
                 // Also if it only seems to have failed.
                 self.is_broken = Some(taken);

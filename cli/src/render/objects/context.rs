@@ -74,6 +74,8 @@ pub(super) struct IngressContext<'a> {
     pub(super) kind: &'static str,
     pub(super) class: &'a str,
     pub(super) host: &'a str,
+    /// Whether that is no name: an Ingress takes none, and lets in whoever comes.
+    pub(super) by_address: bool,
     pub(super) tls_secret: Option<&'a str>,
     /// The port of every host that leads in, if one does.
     pub(super) node_port: Option<u16>,

@@ -360,6 +360,7 @@ impl<'a> Assembly<'a> {
             },
             class: &ingress.class,
             host: &ingress.host,
+            by_address: ingress.is_by_address(),
             tls_secret: ingress.tls_secret(),
             node_port: entry.on_nodes.then_some(entry.port),
         }

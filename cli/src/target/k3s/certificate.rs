@@ -26,7 +26,15 @@ pub(super) async fn wanted(
         return Ok(None);
     };
     match ingress.tls.kind {
-        TlsKind::Off | TlsKind::Secret => Ok(None),
+        TlsKind::Off => Ok(None),
+        TlsKind::Secret => {
+            if let Some(cluster) = cluster
+                && read(cluster, name).await?.is_none()
+            {
+                return Err(K3sError::NoCertificate(name.to_owned()));
+            }
+            Ok(None)
+        }
         TlsKind::Files => from_files(environment, beside).map(Some),
         TlsKind::SelfSigned => {
             let kept = match cluster {

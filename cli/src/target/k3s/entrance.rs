@@ -6,6 +6,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,12 +15,16 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::{K3sError, certificate};
 use crate::cluster::{Cluster, label, list, text};
 use crate::environment::Environment;
+
+/// How long a port may take to take a connection before another way to it is tried.
+const DIALING: Duration = Duration::from_secs(2);
 
 /// The way in. It closes when this is dropped.
 pub struct Entrance {
@@ -31,6 +36,8 @@ pub struct Entrance {
     pub node: SocketAddr,
     /// As people reach it.
     pub url: String,
+    /// The same for whoever is not told where that is: of a shop that is known by an address, where it is reached from here.
+    pub dialed: String,
     task: Option<tokio::task::JoinHandle<()>>,
 }
 
@@ -40,16 +47,22 @@ impl Entrance {
         let ingress = &environment.ingress;
         let port = ingress.entry_port();
         let node = node_address(cluster).await?;
-        let target = cluster.way_to(SocketAddr::new(node, port.port)).await?;
+        let target = reached(cluster, SocketAddr::new(node, port.port)).await?;
         let scheme = if port.tls { "https" } else { "http" };
         let host = ingress.host.clone();
         let url = format!("{scheme}://{host}:{}", port.port);
+        let dialed = if ingress.is_by_address() {
+            format!("{scheme}://{target}")
+        } else {
+            url.clone()
+        };
         if !port.tls {
             return Ok(Self {
                 host,
                 address: target,
                 node: target,
                 url,
+                dialed,
                 task: None,
             });
         }
@@ -66,6 +79,7 @@ impl Entrance {
             address,
             node: target,
             url,
+            dialed,
             task: Some(task),
         })
     }
@@ -111,6 +125,25 @@ async fn node_address(cluster: &Cluster) -> Result<IpAddr, K3sError> {
         .filter(|address| text(address, "/type") == Some("InternalIP"))
         .find_map(|address| text(address, "/address")?.parse().ok())
         .ok_or(K3sError::NoNode)
+}
+
+/// Where this machine reaches a port of a node. Hosts may know each other by addresses that lead nowhere from here: then it
+/// is the address at which the API server is reached. Through a passage it is the port where that begins.
+async fn reached(cluster: &Cluster, node: SocketAddr) -> Result<SocketAddr, K3sError> {
+    if cluster.is_passed_to() {
+        return Ok(cluster.way_to(node).await?);
+    }
+    let server = cluster.server_host().unwrap_or_default();
+    let elsewhere = lookup_host((server.as_str(), node.port())).await;
+    let elsewhere = elsewhere.into_iter().flatten();
+    for candidate in [node].into_iter().chain(elsewhere) {
+        let dialing = timeout(DIALING, TcpStream::connect(candidate)).await;
+        if matches!(dialing, Ok(Ok(_))) {
+            return Ok(candidate);
+        }
+    }
+    // Whoever asks there says what comes of it.
+    Ok(node)
 }
 
 async fn speak_tls(

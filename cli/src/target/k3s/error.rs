@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use crate::bootstrap::BootstrapError;
 use crate::cluster::{ClusterError, ObjectChange};
 use crate::registry::RegistryError;
-use crate::render::RenderError;
+use crate::render::{NAMESPACE, RenderError};
 use crate::target::local::LocalError;
 
 /// What failed.
@@ -38,6 +38,11 @@ pub enum K3sError {
         /// Why.
         reason: String,
     },
+    /// The Secret that holds the certificate of the way in, by its name, is not there.
+    #[error(
+        "failed to use the certificate of the ingress: there is no Secret {0} in the namespace {NAMESPACE}"
+    )]
+    NoCertificate(String),
     /// No node is ready.
     #[error("failed to find the way into the shop: no node of the cluster is ready")]
     NoNode,
@@ -164,6 +169,10 @@ impl K3sError {
             Self::Certificate { .. } => vec![
                 "`ingress.tls` in the environment file says where it comes from".to_owned(),
             ],
+            Self::NoCertificate(name) => vec![format!(
+                "make it, then run `shopctl up` again: `kubectl create namespace {NAMESPACE}` if there is none, and `kubectl -n \
+                 {NAMESPACE} create secret tls {name} --cert=FILE --key=FILE`"
+            )],
             Self::NoNode => vec!["`shopctl status` shows the nodes and what is wrong with them".to_owned()],
             Self::Refused(changes) => {
                 let in_place = changes.iter().any(|change| {

@@ -102,6 +102,11 @@ impl Machines {
         strangers.map(|node| node.name.clone()).collect()
     }
 
+    /// Whether a cluster runs on them.
+    pub(super) fn is_running(&self) -> bool {
+        self.seen.nodes().is_some()
+    }
+
     /// Carries a plan out.
     pub(super) async fn carry_out(
         &self,

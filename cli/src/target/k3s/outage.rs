@@ -130,13 +130,21 @@ impl Outages {
         }
     }
 
+    /// Whether it could be seen that a machine is gone. Says why not.
+    pub async fn can_see(&self, machine: &Machine) -> Result<(), String> {
+        let door = &machine.door;
+        if answers(door).await {
+            return Ok(());
+        }
+        Err(format!(
+            "nothing was done: {door} takes no connection from here, so nobody could see it go"
+        ))
+    }
+
     /// Takes it from a machine. Says how it is known that it is gone, or why it is not.
     pub async fn take(&self, machine: &Machine, taken: Taken) -> Result<String, String> {
         let (take, give) = commands(&machine.faults, taken);
         let door = &machine.door;
-        if !answers(door).await {
-            return Err(format!("{door} took no connection before"));
-        }
         let mut noted = self.noted()?;
         let owed = Owed {
             give: give.to_vec(),
@@ -321,10 +329,11 @@ mod tests {
         let seen = taking.await.unwrap().unwrap();
         assert!(seen.contains("takes no connection any more"), "{seen}");
         assert!(outages.noted().unwrap().contains_key("agent"));
-        let refused = outages.take(&machine(&door, "true"), Taken::Power).await;
-        assert!(refused.unwrap_err().contains("took no connection before"));
-        assert!(outages.noted().unwrap().contains_key("agent"));
+        let machine = machine(&door, "true");
+        let refused = outages.can_see(&machine).await.unwrap_err();
+        assert!(refused.contains("nothing was done"), "{refused}");
         let _listener = tokio::net::TcpListener::bind(&door).await.unwrap();
+        assert_eq!(outages.can_see(&machine).await, Ok(()));
         assert_eq!(outages.give_back_all().await.unwrap(), ["agent"]);
         assert!(folder.path().join("back").exists());
         assert!(outages.noted().unwrap().is_empty());

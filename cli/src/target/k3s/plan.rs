@@ -18,6 +18,14 @@ pub struct Note {
 }
 
 impl Note {
+    /// A cluster that runs and was not asked, as this machine has no kubeconfig of it or got no answer.
+    pub(super) fn of_unasked() -> Self {
+        Self {
+            what: "the cluster was not asked, so secrets and objects are shown as if there were none".to_owned(),
+            hint: "`shopctl up` fetches the kubeconfig that this machine lacks, and looks again before it changes anything; if it has one, see whether its API server answers".to_owned(),
+        }
+    }
+
     /// Nodes that no host of the environment file is: nobody knows whether they are still wanted, and they may hold data.
     pub(super) fn of_strangers(names: &[String]) -> Option<Self> {
         let are = match names {

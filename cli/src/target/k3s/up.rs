@@ -100,6 +100,9 @@ impl Wanting<'_> {
         notes.extend(Note::of_strangers(&machines.strangers()));
         let hosts = machines.plan();
         let looked = seen.is_some();
+        if !looked && machines.is_running() {
+            notes.push(Note::of_unasked());
+        }
         let (secrets, rotations, objects) = if let Some(seen) = seen {
             seen?
         } else {
