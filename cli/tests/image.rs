@@ -251,6 +251,24 @@ fn a_root_file_system_keeps_its_modes_owners_and_links() {
 }
 
 #[test]
+fn only_files_are_replaced_and_links_stay_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let [link, file, pipe] = ["link.tar", "file.tar", "pipe"].map(|name| folder.path().join(name));
+    fs::write(&file, "an older archive").unwrap();
+    symlink("file.tar", &link).unwrap();
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let program = shopd();
+    let program = program.to_str().unwrap();
+    packed(folder.path(), &[program, "--out", "link.tar"]);
+    assert!(link.is_symlink());
+    assert!(files(&file).contains_key("index.json"));
+    let refused = pack(folder.path(), &[program, "--out", "pipe"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert!(said(&refused).contains("it is there and no file"));
+    assert!(!pipe.is_file());
+}
+
+#[test]
 fn what_cannot_be_packed_is_refused_with_what_is_wrong_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

@@ -40,7 +40,7 @@ pub enum LinkState {
 }
 
 /// Listens on each argument after the first two, as `tcp:6443` or `udp:8472`, until it is told to stop, and prints
-/// what came on udp. systemd brings the listener, so every host has it.
+/// whose datagrams came on udp. systemd brings the listener, so every host has it.
 const LISTEN: &str = r#"
 dir=/run/shopctl-links.$1; nonce=$1; patience=$2; shift 2
 command -v systemd-socket-activate >/dev/null 2>&1 || { echo unable; exit; }
@@ -57,7 +57,7 @@ for port; do
   number=${port#*:}
   case $port in
     tcp:*) systemd-socket-activate --accept --inetd -l "$number" echo "$nonce" >/dev/null 2>"$dir/$port.log" & ;;
-    udp:*) systemd-socket-activate --datagram --inetd -l "$number" dd "of=$dir/$port" bs=4096 count=1 >/dev/null 2>"$dir/$port.log" & ;;
+    udp:*) systemd-socket-activate --datagram --inetd -l "$number" dd "of=$dir/$port" bs=4096 >/dev/null 2>"$dir/$port.log" & ;;
   esac
   pids="$pids $!"
 done
@@ -65,16 +65,17 @@ turns=0
 while [ ! -e "$dir/stop" ] && [ "$turns" -lt "$patience" ]; do sleep 0.1; turns=$((turns + 1)); done
 kill $pids 2>/dev/null
 for port; do
-  [ -s "$dir/$port" ] && grep -q "$nonce" "$dir/$port" && echo "arrived $port"
+  [ -s "$dir/$port" ] && sed -n "s/^$nonce //p" "$dir/$port" | sort -u | sed "s/^/arrived $port /"
 done
 rm -rf "$dir"
 :"#;
 
-/// Sends to each argument after the first two: `tcp:6443` answers with the nonce, `open:6443` only has to accept.
+/// Sends to each argument after the first three, of which the third is who sends: `tcp:6443` answers with the nonce,
+/// `open:6443` only has to accept.
 const SEND: &str = r#"
-nonce=$1; address=$2; shift 2
+nonce=$1; address=$2; me=$3; shift 3
 command -v bash >/dev/null 2>&1 || { echo unable; exit; }
-export nonce address
+export nonce address me
 try() { timeout 2 bash -c "$1" 2>&1; }
 for port; do
   number=${port#*:}; export number
@@ -83,7 +84,7 @@ for port; do
     case $port in
       tcp:*) said=$(try 'exec 3<>"/dev/tcp/$address/$number" && IFS= read -r line <&3 && printf %s "$line"') ;;
       open:*) said=$(try 'exec 3<>"/dev/tcp/$address/$number" && printf %s "$nonce"') ;;
-      udp:*) said=$(try 'printf %s "$nonce" > "/dev/udp/$address/$number"'); [ "$turns" -ge 4 ] && break ;;
+      udp:*) said=$(try 'printf "%s %s\n" "$nonce" "$me" > "/dev/udp/$address/$number"'); [ "$turns" -ge 4 ] && break ;;
     esac
     [ "$said" = "$nonce" ] && break
     turns=$((turns + 1)); sleep 0.2
@@ -175,7 +176,7 @@ async fn one_listener(
     let sending = async {
         let sent = join_all(senders.iter().map(|from| async {
             let host = hosts.get(&from.name)?;
-            let arguments = [nonce.clone(), address.to_owned()];
+            let arguments = [nonce.clone(), address.to_owned(), from.name.clone()];
             let about = format!("reach {}", to.name);
             let command = Command::script(about, SEND, arguments.into_iter().chain(words.clone()))
                 .deadline(Duration::from_mins(1));
@@ -204,18 +205,18 @@ async fn one_listener(
                 address: address.to_owned(),
                 protocol,
                 port: *port,
-                state: judge(protocol, *port, senders.len() == 1, &heard, &sent),
+                state: judge(protocol, *port, &from.name, &heard, &sent),
             });
         }
     }
     links
 }
 
-/// What came of one try. A datagram does not say who sent it: of several senders it is told only that none arrived.
+/// What came of one try.
 fn judge(
     protocol: &str,
     port: u16,
-    alone: bool,
+    from: &str,
     heard: &Result<String, HostError>,
     sent: &Result<String, HostError>,
 ) -> LinkState {
@@ -229,11 +230,11 @@ fn judge(
     if protocol == "udp" {
         let arrived = heard
             .lines()
-            .any(|line| line == format!("arrived udp:{port}"));
-        return match (arrived, alone) {
-            (true, true) => LinkState::Open,
-            (true, false) => LinkState::Unknown("several hosts sent".to_owned()),
-            (false, _) => LinkState::Blocked("nothing arrived".to_owned()),
+            .any(|line| line == format!("arrived udp:{port} {from}"));
+        return if arrived {
+            LinkState::Open
+        } else {
+            LinkState::Blocked("nothing arrived".to_owned())
         };
     }
     for kind in ["tcp", "open"] {
@@ -287,21 +288,21 @@ mod tests {
     #[test]
     fn what_did_not_arrive_is_told_from_what_was_not_tried() {
         let sent = Said::Ok("open tcp:6443\nblocked tcp:10250 Connection refused\n".to_owned());
-        let heard = Said::Ok("arrived udp:8472\n".to_owned());
-        assert_eq!(judge("tcp", 6443, true, &heard, &sent), LinkState::Open);
+        let heard = Said::Ok("arrived udp:8472 a\n".to_owned());
+        assert_eq!(judge("tcp", 6443, "a", &heard, &sent), LinkState::Open);
         assert_eq!(
-            judge("tcp", 10250, true, &heard, &sent),
+            judge("tcp", 10250, "a", &heard, &sent),
             LinkState::Blocked("Connection refused".to_owned())
         );
-        assert_eq!(judge("udp", 8472, true, &heard, &sent), LinkState::Open);
+        assert_eq!(judge("udp", 8472, "a", &heard, &sent), LinkState::Open);
         assert!(matches!(
-            judge("udp", 8472, true, &Said::Ok(String::new()), &sent),
+            judge("udp", 8472, "b", &heard, &sent),
             LinkState::Blocked(_)
         ));
         let unable = Said::Ok("unable\n".to_owned());
         for (heard, sent) in [(&unable, &sent), (&heard, &unable)] {
             assert!(matches!(
-                judge("tcp", 6443, true, heard, sent),
+                judge("tcp", 6443, "a", heard, sent),
                 LinkState::Unknown(_)
             ));
         }

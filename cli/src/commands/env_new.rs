@@ -23,6 +23,13 @@ pub(super) fn run(args: &EnvNewArgs, context: &Context) -> Result<(), Failure> {
         .hint("a name is made of a-z, 0-9 and `-`, and begins with a letter")
         .exit(ExitCode::Usage)
     })?;
+    if Project::ships(name.as_str()) {
+        return Err(Failure::new(format!(
+            "failed to name an environment `{name}`: that is one of shopctl's own, which commands would not find any more"
+        ))
+        .hint("choose another name")
+        .exit(ExitCode::Usage));
+    }
     let hosts = hosts(args)?;
     let folder = Path::new(FOLDER);
     let text = starter(&hosts, folder.join("environment.schema.json").exists());

@@ -105,6 +105,9 @@ fn image_failure(error: ImageError) -> Failure {
         ImageError::NoEntrypoint { .. } => failure
             .exit(ExitCode::Usage)
             .hint("--entrypoint is a path in the folder, not on this machine"),
+        ImageError::NoFile { .. } => failure
+            .exit(ExitCode::Usage)
+            .hint("--out names a file or a folder; an archive is written beside its name first, so no device or pipe takes it"),
         ImageError::Write { .. } => failure
             .hint("check that the folder is there, that this user may write to it, and that the disk is not full"),
     }

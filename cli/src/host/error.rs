@@ -193,6 +193,16 @@ pub(super) fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// The command that reaches a place as people write it, HOST or HOST:PORT.
+fn ssh_to(place: &str) -> String {
+    match place.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            format!("ssh -p {port} {}", host.trim_matches(['[', ']']))
+        }
+        _ => format!("ssh {place}"),
+    }
+}
+
 impl HostError {
     /// What a command that ended with an error means.
     pub(crate) fn of_output(host: &str, about: String, output: &Output) -> Self {
@@ -225,8 +235,9 @@ impl HostError {
                 format!("install {program}; in Debian it comes with openssh-client")
             }
             Self::Unreachable { address, .. } => format!(
-                "see whether the machine is up and `ssh {address}` reaches it, and whether `address`, `port` and \
-                 ssh_config say where it is"
+                "see whether the machine is up and `{}` reaches it, and whether `address`, `port` and ssh_config say where it \
+                 is",
+                ssh_to(address)
             ),
             Self::Denied { user, .. } => format!(
                 "see that the key is in the agent or named by `identity`, and that it is in {user}'s authorized_keys; \
@@ -256,5 +267,18 @@ impl HostError {
             Self::Failed { .. } | Self::Unexpected { .. } | Self::File { .. } => return Vec::new(),
         };
         vec![hint]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_told_as_ssh_takes_it() {
+        assert_eq!(ssh_to("node-1"), "ssh node-1");
+        assert_eq!(ssh_to("node-1:2222"), "ssh -p 2222 node-1");
+        assert_eq!(ssh_to("::1"), "ssh ::1");
+        assert_eq!(ssh_to("[::1]:2222"), "ssh -p 2222 ::1");
     }
 }

@@ -39,6 +39,9 @@ impl HostSpec {
     /// Where it is, as people write it.
     pub fn place(&self) -> String {
         match self.port {
+            Some(port) if port != 22 && self.address.contains(':') => {
+                format!("[{}]:{port}", self.address)
+            }
             Some(port) if port != 22 => format!("{}:{port}", self.address),
             _ => self.address.clone(),
         }

@@ -150,7 +150,7 @@ pub(super) fn write(
     .map_err(ImageError::write(out))?;
     let digest = Digest::of(&manifest);
     let name = name.tagged(|| digest.short());
-    let path = &place(out, &name);
+    let path = &target(place(out, &name))?;
     let index = document(&Index {
         schema_version: 2,
         media_type: "application/vnd.oci.image.index.v1+json",
@@ -203,6 +203,15 @@ fn place(out: &Path, name: &ImageName) -> PathBuf {
     }
     let last = name.repository().rsplit('/').next().unwrap_or_default();
     out.join(format!("{last}-{}.tar", name.tag().unwrap_or_default()))
+}
+
+/// Where a link leads; only a file is replaced.
+fn target(path: PathBuf) -> Result<PathBuf, ImageError> {
+    match fs::metadata(&path) {
+        Ok(found) if found.is_file() => fs::canonicalize(&path).map_err(ImageError::write(&path)),
+        Ok(_) => Err(ImageError::NoFile { path }),
+        Err(_) => Ok(path),
+    }
 }
 
 /// k3s looks for other endings in its folder of images: a file that is being written must not have one of those.

@@ -38,6 +38,12 @@ pub enum ImageError {
         /// What is to be started.
         entrypoint: String,
     },
+    /// Something else than a file is where the archive is to be.
+    #[error("failed to write {path}: it is there and no file, and stays as it is")]
+    NoFile {
+        /// Which.
+        path: PathBuf,
+    },
     /// The archive cannot be written.
     #[error("failed to write {path}")]
     Write {

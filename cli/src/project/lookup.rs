@@ -42,6 +42,11 @@ pub struct Listed {
 }
 
 impl Project {
+    /// Whether an environment of this name is built in.
+    pub fn ships(name: &str) -> bool {
+        shipped::environments().any(|(shipped, _)| shipped == name)
+    }
+
     /// The environments that can be asked for by name, in the order of their names.
     pub fn environments(&self) -> Result<Vec<Listed>, ProjectError> {
         let mut all: BTreeMap<String, Listed> = shipped::environments()
