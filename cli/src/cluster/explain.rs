@@ -85,9 +85,8 @@ impl Late {
             );
         } else if says("volume node affinity") {
             hints.push(
-                "its volume is on a node that is away: bring that host back. If it is gone for good, `kubectl delete node` it, then \
-                 `kubectl -n ecommerce delete pvc` the pod's claim and delete the pod: Redis and Sentinel copy what they had from the \
-                 others; what Postgres had comes from a backup"
+                "its volume is on a node that is away: bring that host back. If it is gone for good, delete the node, the pod's \
+                 claim and the pod with kubectl: who has replicas copies from them, and everything else comes from a backup"
                     .to_owned(),
             );
         } else if says("Insufficient") || says("Unschedulable") {

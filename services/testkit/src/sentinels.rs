@@ -136,6 +136,20 @@ impl Sentinels {
         }
     }
 
+    /// The index of the server that every Sentinel names as the master, if they agree.
+    pub fn named(&self) -> Option<usize> {
+        let admin = self.users.password(RedisUser::Admin);
+        let asked = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME];
+        let mut ports = self.watchers.iter().map(|sentinel| {
+            let address = sentinel.values(admin, &asked).ok()?;
+            address.last()?.parse::<u16>().ok()
+        });
+        let first = ports.next()??;
+        let agree = ports.all(|port| port == Some(first));
+        let named = self.servers.iter().position(|server| server.port == first);
+        named.filter(|_| agree)
+    }
+
     /// Runs one command on a server as the administrator; the first value of the answer.
     pub fn command(&self, server: usize, words: &[&str]) -> Result<String, String> {
         self.servers[server].command(self.users.password(RedisUser::Admin), words)

@@ -6,7 +6,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,15 +15,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::passage::gets_through;
 use super::{K3sError, certificate};
 use crate::cluster::{Cluster, label, list, text};
 use crate::environment::Environment;
-
-/// How long a port may take to take a connection before another way to it is tried.
-const DIALING: Duration = Duration::from_secs(2);
 
 /// The way in. It closes when this is dropped.
 pub struct Entrance {
@@ -133,12 +129,13 @@ async fn reached(cluster: &Cluster, node: SocketAddr) -> Result<SocketAddr, K3sE
     if cluster.is_passed_to() {
         return Ok(cluster.way_to(node).await?);
     }
+    if gets_through(node).await {
+        return Ok(node);
+    }
     let server = cluster.server_host().unwrap_or_default();
     let elsewhere = lookup_host((server.as_str(), node.port())).await;
-    let elsewhere = elsewhere.into_iter().flatten();
-    for candidate in [node].into_iter().chain(elsewhere) {
-        let dialing = timeout(DIALING, TcpStream::connect(candidate)).await;
-        if matches!(dialing, Ok(Ok(_))) {
+    for candidate in elsewhere.into_iter().flatten() {
+        if gets_through(candidate).await {
             return Ok(candidate);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
@@ -18,7 +18,7 @@ use crate::cluster::{Cluster, ClusterError, Passage};
 use crate::environment::Environment;
 use crate::host::{Connection, HostError, HostSpec, NoPassword, SshFolder, SshHost};
 
-/// How long the API server may take to take a connection before another way to it is tried.
+/// How long a port may take to take a connection before another way to it is tried.
 const DIRECT: Duration = Duration::from_secs(2);
 /// How long a cluster may take to answer before it counts as one that does not: then the hosts are looked after first.
 const ANSWER: Duration = Duration::from_secs(6);
@@ -150,7 +150,7 @@ impl Wanting<'_> {
         let Some((host, port)) = Cluster::address_in(kubeconfig) else {
             return Ok(None);
         };
-        if gets_through((&host, port)).await {
+        if gets_through((host.as_str(), port)).await {
             return Ok(None);
         }
         let specs = host_specs(self.environment, self.beside);
@@ -166,7 +166,7 @@ impl Wanting<'_> {
 
 /// Whether somebody takes connections at an address. One that refuses them for the whole time may be a packet filter as well
 /// as a server that is away.
-async fn gets_through(address: (&str, u16)) -> bool {
+pub(super) async fn gets_through(address: impl ToSocketAddrs + Copy) -> bool {
     let dialing = async {
         loop {
             match TcpStream::connect(address).await {
